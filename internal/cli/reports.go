@@ -1,0 +1,4 @@
+package cli
+
+// reportsFolder is where runs land unless --reports says otherwise.
+const reportsFolder = "reports"
