@@ -32,6 +32,7 @@ type bench struct {
 	dir    string // holds reports/
 	root   string // of the module
 	api    *client.Client
+	others others
 }
 
 // newBench builds the command once a test, or says why the test can't run.
@@ -54,7 +55,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, dir: t.TempDir(), root: root, api: api}
+	b := &bench{t: t, dir: t.TempDir(), root: root, api: api, others: networksBefore(t)}
 	b.binary = filepath.Join(b.dir, "chaos")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.binary, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -192,6 +193,12 @@ func (b *bench) exit(p *process, within time.Duration) int {
 	}
 }
 
+// healed is the exit code of chaos heal, but for what others left.
+func (b *bench) healed(heal *process) int {
+	b.t.Helper()
+	return b.others.code(b.exit(heal, 2*time.Minute), heal.stdout.String())
+}
+
 func (b *bench) reports() string { return filepath.Join(b.dir, "reports") }
 
 func (b *bench) run(experiment string) *process {
@@ -303,7 +310,7 @@ func TestTheWatchdogHealsAfterKill(t *testing.T) {
 		}
 	}
 	heal := b.start("heal", "--reports", b.reports())
-	if code := b.exit(heal, 2*time.Minute); code != 0 || strings.Contains(heal.stdout.String(), "reverted") {
+	if code := b.healed(heal); code != 0 || strings.Contains(heal.stdout.String(), "reverted") {
 		t.Errorf("heal: exit %d\n%s", code, heal.stdout.String())
 	}
 }
@@ -324,7 +331,7 @@ func TestHealAfterKill(t *testing.T) {
 		t.Fatalf("only %v is left after SIGKILL: the test does not test what it should", left)
 	}
 	heal := b.start("heal", "--reports", b.reports())
-	if code := b.exit(heal, 2*time.Minute); code != 0 {
+	if code := b.healed(heal); code != 0 {
 		t.Fatalf("heal: exit %d\n%s%s", code, heal.said(), heal.stdout.String())
 	}
 	out := heal.stdout.String()
@@ -338,7 +345,7 @@ func TestHealAfterKill(t *testing.T) {
 		t.Errorf("the dead run's journal does not say that it was healed: %v", events)
 	}
 	again := b.start("heal", "--reports", b.reports())
-	if code := b.exit(again, 2*time.Minute); code != 0 || strings.Contains(again.stdout.String(), "reverted") {
+	if code := b.healed(again); code != 0 || strings.Contains(again.stdout.String(), "reverted") {
 		t.Errorf("healing twice: exit %d\n%s", code, again.stdout.String())
 	}
 	// What the run saw until it died can be judged, and is never a pass.

@@ -156,18 +156,28 @@ func TestAKilledHarnessTakesItsBuildAlong(t *testing.T) {
 		t.Skip("not run: here nothing ends the compiler")
 	}
 	fake, file := t.TempDir(), filepath.Join(t.TempDir(), "pid")
-	script := "#!/bin/sh\necho $$ > " + file + ".new && mv " + file + ".new " + file + " && exec sleep 600\n"
+	// Two programs are built at once, so each writes a file of its own.
+	script := "#!/bin/sh\necho $$ > " + file + ".$$ && mv " + file + ".$$ " + file + " && exec sleep 600\n"
 	if err := os.WriteFile(filepath.Join(fake, "go"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	cmd := harnessOf(t, scratch(t))
 	cmd.Env = append(cmd.Env, "PATH="+fake+string(os.PathListSeparator)+os.Getenv("PATH"))
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
 	var p proc
 	eventually(t, "the compiler is at work", func() bool {
+		select {
+		case <-ended:
+			t.Fatalf("the harness has ended: %v: %s", cmd.ProcessState, said.String())
+		default:
+		}
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return false

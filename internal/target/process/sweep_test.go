@@ -58,7 +58,7 @@ func TestFoldersWithoutARecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &System{runtime: r, suite: "made", dir: made}
-	if err := s.save(record{Suite: "made", Owner: owner}); err != nil {
+	if err := s.save(record{Version: recordVersion, Suite: "made", Owner: owner}); err != nil {
 		t.Fatal(err)
 	}
 	unlock()
