@@ -22,7 +22,8 @@ import (
 //
 //	subject ─variant─▶ loads ─▶ faults (victims by the seed) ─▶ checks, invariants ─▶ guards ─▶ engine.Plan
 //
-// Every refusal has the place in the file that caused it; all of a stage are reported together.
+// Every refusal has the place in the file that caused it, and all are reported together: what can't be judged for want
+// of another part is not.
 type compiler struct {
 	subject
 	caps  target.Capabilities
@@ -31,6 +32,7 @@ type compiler struct {
 	exp   *spec.Experiment
 	errs  spec.Errors
 	sizes []size
+	draft bool // of a file with errors: only what does not depend on them is looked at
 }
 
 // compile plans one run of one variant. It is pure but for the run's id, which comes from a.Random.
@@ -54,16 +56,36 @@ func (a *app) compileSized(s subject, variant string, caps target.Capabilities, 
 	if err := c.info(a, v); err != nil {
 		return nil, nil, err
 	}
-	for _, stage := range []func(spec.Variant){c.variant, c.telemetry, c.loads, c.faults, c.blast, c.checks, c.guards} {
-		stage(v)
-		if err := c.errs.Err(); err != nil {
-			return nil, nil, err
-		}
+	c.variant(v)
+	c.telemetry()
+	c.parts(v)
+	if err := c.errs.Err(); err != nil {
+		return nil, nil, err
 	}
 	if err := c.plan.Validate(); err != nil {
 		return nil, nil, c.exp.Node.Errorf("%w", err)
 	}
 	return c.plan, c.sizes, nil
+}
+
+// parts compiles what the experiment consists of.
+func (c *compiler) parts(v spec.Variant) {
+	loads := c.fine(c.loads) && len(c.plan.Info.Loads) == max(1, len(c.exp.Load)) // else SLOs speak of what is missing
+	faults := c.fine(c.faults)
+	if faults && !c.draft {
+		c.blast()
+	}
+	c.checks(loads, faults)
+	if loads {
+		c.guards(v)
+	}
+}
+
+// fine runs one step and tells whether it found nothing wrong.
+func (c *compiler) fine(step func()) bool {
+	before := len(c.errs)
+	step()
+	return len(c.errs) == before
 }
 
 // runID is 12 hex digits that no other run has.
@@ -129,13 +151,12 @@ func (c *compiler) variant(v spec.Variant) {
 	}
 }
 
-func (c *compiler) loads(spec.Variant) {
+func (c *compiler) loads() {
 	for _, l := range c.exp.Load {
-		if err := spec.CheckRefs(l.With, c.Topology); err != nil {
-			c.errs.Add(l.Node, err)
+		if c.draft && !bindable(c, catalog.Loads(), l.Kind, l.With) {
 			continue
 		}
-		driver, err := catalog.Loads().Bind(l.Kind.Name, l.Kind.Node, l.With)
+		driver, err := bindPlaced(c, catalog.Loads(), l.Kind, l.With)
 		if err != nil {
 			c.errs.Add(l.Node, err)
 			continue
@@ -169,11 +190,17 @@ func (c *compiler) reachable(l spec.Load, info journal.LoadInfo) {
 	}
 }
 
-func (c *compiler) faults(spec.Variant) {
+func (c *compiler) faults() {
 	for _, f := range c.exp.Faults {
+		if c.draft && !bindable(c, catalog.Faults(), f.Kind, f.With) {
+			continue
+		}
 		fault, actions, err := c.bound(f)
 		if err != nil {
 			c.errs.Add(f.Node, err)
+			continue
+		}
+		if c.draft { // its times may be wrong
 			continue
 		}
 		with, err := plainJSON(f.With.JSON())

@@ -32,10 +32,19 @@ type size struct {
 	Tolerates int    `json:"tolerates,omitempty"` // bad ones among Planned that still Pass
 }
 
-// checks compiles the SLOs and invariants and refuses those that could only end Inconclusive.
-func (c *compiler) checks(spec.Variant) {
-	compiled := c.objectives()
-	if len(c.errs) > 0 {
+// checks compiles the SLOs, if the loads are known that they are about, and the invariants and other checks; when also
+// the faults are known, it refuses those that could only end Inconclusive.
+func (c *compiler) checks(loads, faults bool) {
+	var compiled [][]check.Check
+	var kinds []check.Check
+	fine := c.fine(func() {
+		if loads {
+			compiled = c.objectives()
+		}
+		c.invariants()
+		kinds = c.kinds()
+	})
+	if !fine || !loads || !faults || c.draft {
 		return
 	}
 	windows := plannedWindows(c.plan) // after RecoverMax is known
@@ -44,8 +53,7 @@ func (c *compiler) checks(spec.Variant) {
 			c.size(c.exp.SLOs[i], ch, windows)
 		}
 	}
-	c.invariants()
-	for i, ch := range c.kinds() {
+	for i, ch := range kinds {
 		if d, ok := ch.(check.Demanding); ok {
 			if err := d.Demands(c.plan.Info); err != nil {
 				at := c.exp.Checks[i]
@@ -59,6 +67,9 @@ func (c *compiler) checks(spec.Variant) {
 func (c *compiler) kinds() []check.Check {
 	bound := make([]check.Check, len(c.exp.Checks))
 	for i, k := range c.exp.Checks {
+		if c.draft && !bindable(c, catalog.Checks(), k.Kind, k.With) {
+			continue
+		}
 		ch, err := catalog.Checks().Bind(k.Kind.Name, k.Kind.Node, k.With)
 		if err != nil {
 			c.errs.Add(k.Node, err)
@@ -88,6 +99,9 @@ func (c called) Judge(h *journal.History) verdict.Finding {
 func (c *compiler) objectives() [][]check.Check {
 	var compiled [][]check.Check
 	for _, s := range c.exp.SLOs {
+		if c.draft && (s.Node.Absent() || s.Node.Decode(&spec.SLO{}) != nil) {
+			continue
+		}
 		o := slo.Objective{Name: s.Name, SLI: s.SLI, Max: s.Max, During: s.Windows(), Baseline: !s.BaselineOff()}
 		if len(s.During) == 0 {
 			o.During = nil // the objective knows its default
@@ -186,6 +200,9 @@ func (c *compiler) invariants() {
 // guards compiles those that watch this variant.
 func (c *compiler) guards(v spec.Variant) {
 	for _, g := range c.exp.AbortWhen {
+		if c.draft && g.When == "" {
+			continue
+		}
 		compiled, err := slo.ParseGuard(g.When, c.plan.Info.Loads)
 		if err != nil {
 			c.errs.Add(g.Node, placed(g.Node.At("when"), "abort_when", err))

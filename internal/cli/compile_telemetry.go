@@ -6,12 +6,11 @@ import (
 	"chaos/internal/catalog"
 	"chaos/internal/engine"
 	"chaos/internal/journal"
-	"chaos/internal/spec"
 	"chaos/internal/target"
 )
 
 // telemetry plans what is read of the target beside its requests.
-func (c *compiler) telemetry(spec.Variant) {
+func (c *compiler) telemetry() {
 	t := c.Topology
 	for i, p := range catalog.Scrapes(t) {
 		c.plan.Probes = append(c.plan.Probes, engine.Probe{Source: journal.SourceMetrics + t.Metrics[i].Node, Probe: p})

@@ -28,10 +28,7 @@ func (c *compiler) bound(f spec.Fault) (one fault.Fault, actions []fault.Action,
 	}
 	rng := engine.Stream(c.seed, "fault/"+f.ID)
 	for _, with := range withs {
-		if err := spec.CheckRefs(with, c.Topology); err != nil {
-			return nil, nil, err
-		}
-		bound, err := catalog.Faults().Bind(f.Kind.Name, f.Kind.Node, with)
+		bound, err := bindPlaced(c, catalog.Faults(), f.Kind, with)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -48,6 +45,15 @@ func (c *compiler) bound(f spec.Fault) (one fault.Fault, actions []fault.Action,
 		actions = append(actions, planned...)
 	}
 	return one, actions, nil
+}
+
+// bindPlaced binds a kind whose parameters may name things of the target.
+func bindPlaced[T any](c *compiler, table kind.Table[T], k spec.Ref, with spec.Node) (T, error) {
+	var errs spec.Errors
+	errs.Add(with, spec.CheckRefs(with, c.Topology))
+	bound, err := table.Bind(k.Name, k.Node, with)
+	errs.Add(with, err)
+	return bound, errs.Err()
 }
 
 // victims are the parameters of a fault with each victim filled in.
@@ -68,7 +74,7 @@ func (c *compiler) victims(f spec.Fault) ([]spec.Node, error) {
 		names, err = edgeVictims(v, c.Topology)
 	default:
 		if _, err := catalog.Faults().New(f.Kind.Name); err != nil {
-			return nil, f.Kind.Node.Errorf("unknown kind %q%s", f.Kind.Name, kind.Suggest(f.Kind.Name, catalog.Faults().Names()))
+			return nil, catalog.Faults().Unknown(f.Kind.Name, f.Kind.Node)
 		}
 		return nil, v.Node.Errorf("fault %s: kind %s hurts neither a node nor an edge, so it has no victims to pick", f.ID, f.Kind.Name)
 	}
@@ -181,7 +187,7 @@ func places(faults []engine.Fault, sort string) (names []string) {
 }
 
 // blast refuses a plan that hurts more than the experiment allows itself.
-func (c *compiler) blast(spec.Variant) {
+func (c *compiler) blast() {
 	b := c.exp.BlastRadius
 	if b == nil {
 		return

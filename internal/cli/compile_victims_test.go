@@ -152,7 +152,7 @@ func TestBlastRadius(t *testing.T) {
 		{spec.BlastRadius{Duration: &short}, "the faults hurt something for 20s, longer than the 19s of blast_radius"},
 	} {
 		cc := &compiler{subject: subject{Topology: fleet()}, exp: &spec.Experiment{BlastRadius: &c.radius}, plan: &engine.Plan{Faults: faults}}
-		cc.blast(spec.Variant{})
+		cc.blast()
 		got := ""
 		if err := cc.errs.Err(); err != nil {
 			got = strings.TrimPrefix(err.Error(), ": ")

@@ -49,7 +49,7 @@ func (a *app) doctor(ctx context.Context, args []string) error {
 	all := a.examineEngine(ctx)
 	if all[0].OK {
 		all = append(all, a.examineImages(ctx, args))
-		all = append(all, a.examinePackets(ctx, args)...)
+		all = append(all, a.examineKernel(ctx, args)...)
 	}
 	programs := a.examinePrograms(args)
 	all = append(all, programs, a.examineRuntimes(all[0], programs), a.examineLeftovers(ctx))

@@ -70,6 +70,7 @@ type campaign struct {
 	live     atomic.Pointer[liveJournal] // of the run that is under way
 
 	system target.System
+	hurt   bool   // it is as a run left it that ended as RESIDUE
 	path   string // target.yaml of the running system
 	suite  string // id of the running system's life
 
@@ -220,6 +221,7 @@ func (c *campaign) trial(ctx context.Context, t trial) error {
 		if run.History != nil {
 			runs, seconds = append(runs, run), append(seconds, c.Now().Sub(start).Seconds())
 			c.codes = append(c.codes, run.Verdict.ExitCode())
+			c.leave(run)
 		}
 		if c.stop == nil {
 			c.stop = ctx.Err()

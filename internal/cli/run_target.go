@@ -11,18 +11,47 @@ import (
 
 	"chaos/internal/catalog"
 	"chaos/internal/engine"
+	"chaos/internal/fault"
 	"chaos/internal/journal"
 	"chaos/internal/report"
 	"chaos/internal/target"
+	"chaos/internal/verdict"
 )
 
+// leave notes what a run leaves behind for the next one. A target that it could not heal goes with it (ready). What
+// it did outside of the target and could not undo does not go, so no further run is made.
+func (c *campaign) leave(run report.Run) {
+	if run.Verdict.Status != verdict.RESIDUE {
+		return
+	}
+	c.hurt = true
+	left, err := engine.Outstanding(run.History.Events)
+	for _, a := range left {
+		kind, unknown := catalog.Faults().New(a.Kind)
+		if _, outside := kind.(fault.Permitted); outside || unknown != nil {
+			err = errors.Join(err, fmt.Errorf("%s on %s acts outside of the target and is not undone", a.Kind, a.Place))
+		}
+	}
+	if err != nil && c.stop == nil {
+		fmt.Fprintf(c.Stderr, "chaos: no further run is made: %v; to heal it: chaos heal\n", err)
+		c.stop = err
+	}
+}
+
 // ready makes the target fresh for a run: started when there is none, reset otherwise. A reset that
-// fails replaces the whole target.
+// fails replaces the whole target, and so does a run that left it hurt: a reset does not look for faults, and what is
+// there before a run is not told from what it should be.
 func (c *campaign) ready(ctx context.Context, path string, plan *engine.Plan, j *liveJournal) error {
 	began := time.Now()
 	if c.system != nil && c.path != path {
 		if err := c.down(ctx, false); err != nil {
 			return fmt.Errorf("removing the target before: %w", err)
+		}
+	}
+	if c.system != nil && c.hurt {
+		fmt.Fprintln(c.Stderr, "the run before could not heal the target: replacing it")
+		if err := c.down(ctx, false); err != nil {
+			return fmt.Errorf("removing the target that the run before could not heal: %w", err)
 		}
 	}
 	how := "reset"
@@ -35,7 +64,7 @@ func (c *campaign) ready(ctx context.Context, path string, plan *engine.Plan, j 
 		}
 	}
 	if c.system == nil {
-		how = "start"
+		how, c.hurt = "start", false
 		if err := c.up(ctx, path, plan); err != nil {
 			return fmt.Errorf("starting the target: %w", err)
 		}

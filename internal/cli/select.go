@@ -148,24 +148,35 @@ func (a *app) upwards(name string) string {
 	}
 }
 
-// read reads one experiment and its target.
+// read reads one experiment and its target. Of files with errors it tells all that can be told, as if the ones that
+// it found were mended.
 func (a *app) read(o origin, profile string) (subject, error) {
 	var e *spec.Experiment
 	var err error
 	if o.embedded == nil {
 		e, err = spec.LoadExperiment(a.display(o.path), profile)
-	} else if e, err = spec.ParseExperiment(o.path, o.embedded, profile); err == nil {
-		err = e.FindTarget(a.path("."))
+	} else if e, err = spec.ParseExperiment(o.path, o.embedded, profile); e != nil {
+		err = e.FindTarget(a.path("."), err)
 	}
-	if err != nil {
+	if e == nil || errors.Is(err, spec.ErrNoProfile) || err != nil && !isFileError(err) {
 		return subject{}, err
 	}
-	e.TargetPath = a.short(e.TargetPath)
-	t, node, err := spec.LoadTargetNode(a.display(e.TargetPath))
-	if err != nil {
-		return subject{}, err
+	s := subject{Experiment: e, Path: o.path}
+	var errs spec.Errors
+	errs.Add(e.Node, err)
+	if e.TargetPath != "" {
+		e.TargetPath = a.short(e.TargetPath)
+		s.Topology, s.Target, err = spec.LoadTargetNode(a.display(e.TargetPath))
+		if err != nil && !isFileError(err) {
+			return subject{}, err
+		}
+		errs.Add(e.Node, err)
 	}
-	return subject{Experiment: e, Topology: t, Target: node, Path: o.path}, nil
+	if len(errs) > 0 {
+		errs.Add(e.Node, s.draft())
+		return subject{}, errs.Err()
+	}
+	return s, nil
 }
 
 // display is the path under which a file is opened and shown: as given while the process stands in

@@ -87,30 +87,25 @@ func (a *app) validateAll(args []string, profile string) error {
 
 // validate compiles each variant of one experiment with each profile.
 func (a *app) validate(o origin, profile string) (validated, error) {
-	s, err := a.read(o, profile)
-	if errors.Is(err, spec.ErrNoProfile) && profile == "" { // it has no standard: take what it has
-		for _, p := range spec.ProfileNames() {
-			if s, err = a.read(o, p); err == nil {
-				break
-			}
-		}
-	}
-	if err != nil {
-		return validated{}, err
-	}
 	profiles := []string{profile}
 	if profile == "" {
-		profiles = s.Experiment.ProfilesOf()
+		profiles = spec.ProfileNames()
 	}
-	v := validated{Name: s.Experiment.Name.Name, File: o.path, Target: s.Experiment.TargetPath, Profiles: profiles}
+	v := validated{File: o.path}
 	var errs spec.Errors
 	for _, p := range profiles {
 		s, err := a.read(o, p)
-		if err != nil {
+		switch {
+		case errors.Is(err, spec.ErrNoProfile) && profile == "":
+			continue
+		case err != nil && !isFileError(err):
+			return v, err
+		case err != nil:
 			errs.Add(spec.Node{}, err)
 			continue
 		}
-		v.Variants = nil
+		v.Name, v.Target, v.Variants = s.Experiment.Name.Name, s.Experiment.TargetPath, nil
+		v.Profiles = append(v.Profiles, p)
 		for _, variant := range s.Experiment.Variants {
 			v.Variants = append(v.Variants, variant.Name)
 			if _, err := a.compile(s, variant.Name, declared(auto), 1); err != nil {

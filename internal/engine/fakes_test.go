@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -121,6 +122,8 @@ type bench struct {
 	answers  map[string]string // path → body
 	died     map[string]string
 	silent   func() bool // the engine does not answer
+	slow     func() bool // it answers only the easiest question
+	refuses  func() bool // nobody is there
 	logs     int         // how often one was asked for
 }
 
@@ -157,8 +160,8 @@ func (b *bench) Facts(context.Context) (map[string]string, map[string]string) {
 }
 func (b *bench) Close(context.Context) error { return nil }
 func (b *bench) Died(ctx context.Context) (map[string]string, error) {
-	if b.silent != nil && b.silent() {
-		return nil, errors.Join(unresponsive(ctx), errors.New("the next node"))
+	if err := b.quiet(ctx, 2*time.Second, b.silent, b.slow); err != nil {
+		return nil, errors.Join(err, errors.New("the next node"))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -167,6 +170,27 @@ func (b *bench) Died(ctx context.Context) (map[string]string, error) {
 		died[k] = v
 	}
 	return died, nil
+}
+
+func (b *bench) Answers(ctx context.Context) error { return b.quiet(ctx, time.Second, b.silent) }
+
+// quiet waits while the engine keeps quiet for one of these reasons, and gives up after a time.
+func (b *bench) quiet(ctx context.Context, limit time.Duration, why ...func() bool) error {
+	keeps := func() bool {
+		return slices.ContainsFunc(why, func(quiet func() bool) bool { return quiet != nil && quiet() })
+	}
+	if b.refuses != nil && b.refuses() {
+		return fmt.Errorf("connect: %w", target.ErrUnresponsive)
+	}
+	for began := time.Now(); keeps(); {
+		if time.Since(began) >= limit {
+			return fmt.Errorf("inspect: %w", target.ErrUnresponsive)
+		}
+		if !pause(ctx, 10*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // unresponsive is what an engine that does not answer is known by after 2 s.

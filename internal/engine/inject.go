@@ -22,7 +22,7 @@ type Notes interface {
 // Inject makes one fault by itself, without load and without phases, and heals it on every exit path:
 //
 //	run.start ─ arm ─ intent ─ inject ─ confirm ─ active ─ f.For ─ measure ─ revert ─ confirm ─ (f.Pause ─ arm …) ─ run.end
-//	              └──────┴─────────┴───────┴────────┴───────┴──▶ on error, panic or Ctrl-C: heal
+//	              └──────┴─────────┴───────┴────────┴───────┴──▶ on error, panic, Ctrl-C or an engine that goes silent: heal
 //
 // What bit, what was never seen and what is left is in the journal, as it is of a run. The error is the
 // harness's failure, or ctx's.
@@ -41,6 +41,17 @@ func Inject(ctx context.Context, f Fault, sys target.System, n Notes) error {
 			cancel(fmt.Errorf("the journal failed: %w", n.Err()))
 		}
 	})
+	if w, ok := sys.(target.Watcher); ok {
+		watch.Go(func() {
+			err := safely(func() error {
+				l.listen(hold, func(ctx context.Context) error { _, err := w.Died(ctx); return err }, cancel)
+				return nil
+			})
+			if err != nil {
+				cancel(fmt.Errorf("the watch on the engine failed: %w", err))
+			}
+		})
+	}
 	endLease := keepLease(ctx, sys, sys.Topology(), cancel)
 	why := safely(func() error { return l.hold(hold, f) })
 	if cause := context.Cause(hold); why != nil && cause != nil {
@@ -51,7 +62,7 @@ func Inject(ctx context.Context, f Fault, sys target.System, n Notes) error {
 	}
 	whole := context.WithoutCancel(ctx)
 	healed := l.healAll(whole)
-	if healed != nil {
+	if healed != nil && !unanswered(healed) {
 		healed = l.healAll(whole) // a second chance; what stays is in the journal as stuck
 	}
 	endLease(healed == nil)

@@ -95,6 +95,58 @@ func TestAnInjectionIsHealedWhateverHappens(t *testing.T) {
 	}
 }
 
+// An engine that goes silent while the fault is on ends an injection as it ends a run: at once, with the same words, and
+// what it can't undo is left to the watchdog.
+func TestAnInjectionDoesNotWaitForASilentEngine(t *testing.T) {
+	for name, c := range map[string]struct {
+		heals bool // it answers when it is asked to undo
+		slow  bool // it answers, if only the easiest question
+		ended time.Duration
+		stuck int
+	}{
+		"silent":            {ended: 7 * time.Second, stuck: 2},
+		"silent, but heals": {heals: true, ended: 7 * time.Second},
+		"slow":              {slow: true, heals: true, ended: 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, m := newBench(), newMemory(journal.RunInfo{})
+				began := time.Now()
+				silent := func() bool { return time.Since(began) >= 4500*time.Millisecond }
+				k := &breaker{bite: true}
+				if c.slow {
+					b.slow = silent
+				} else {
+					b.silent = silent
+				}
+				k.on = func(verb string, _ fault.Action) error {
+					if verb == "revert" && !c.heals {
+						return unresponsive(t.Context())
+					}
+					return nil
+				}
+				err := Inject(t.Context(), single(k), b, m)
+				if c.slow {
+					if err != nil {
+						t.Error(err)
+					}
+				} else if !errors.Is(err, errLost) || len(m.find(journal.EventError)) != 1 || strings.Contains(err.Error(), "the next node") {
+					t.Errorf("error %v, events %v", err, m.types())
+				}
+				if noticed := at(t, m, journal.EventReverting, "f#1"); noticed != c.ended {
+					t.Errorf("silent from 4.5 s, noticed at %v, want %v", noticed, c.ended)
+				}
+				if stuck := len(m.find(journal.EventStuck)); stuck != c.stuck || b.broken() != c.stuck {
+					t.Errorf("stuck %d times, %d broken, want %d", stuck, b.broken(), c.stuck)
+				}
+				if all := m.types(); all[len(all)-1] != "run.end" {
+					t.Errorf("events %v", all)
+				}
+			})
+		})
+	}
+}
+
 // outsider is a kind that acts outside of the target.
 type outsider struct{ *breaker }
 

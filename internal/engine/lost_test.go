@@ -23,12 +23,17 @@ func TestAnEngineThatDoesNotAnswerEndsTheRun(t *testing.T) {
 		from, until time.Duration // of the silence
 		watched     bool          // it is the watch on nodes that notices, in the middle of the fault
 		heals       bool          // it answers when it is asked to undo
+		slow        bool          // it keeps quiet, but for the easiest question
+		refuses     bool          // it does not keep quiet, but refuses at once
 		goesOn      bool
 	}{
 		"at the revert":                      {from: ends - time.Millisecond},
 		"in the middle":                      {from: fault1 + 9*time.Second, watched: true},
 		"in the middle, but heals":           {from: fault1 + 9*time.Second, watched: true, heals: true},
-		"one question goes unanswered":       {from: fault1 + 9*time.Second, until: fault1 + 10100*time.Millisecond, goesOn: true},
+		"in the middle, refused":             {from: fault1 + 9*time.Second, watched: true, refuses: true},
+		"quiet, but not for long":            {from: fault1 + 9*time.Second, until: fault1 + 10990*time.Millisecond, goesOn: true},
+		"refused, but not for long":          {from: fault1 + 9*time.Second, until: fault1 + 10900*time.Millisecond, refuses: true, goesOn: true},
+		"slow, but answers":                  {from: fault1 + 9*time.Second, until: ends - time.Second, slow: true, goesOn: true},
 		"while no fault is on it":            {from: 30 * time.Second, until: 60 * time.Second, goesOn: true},
 		"when the last fault is healed long": {from: ends + 20*time.Second, goesOn: true},
 	} {
@@ -40,7 +45,14 @@ func TestAnEngineThatDoesNotAnswerEndsTheRun(t *testing.T) {
 					at := time.Since(began)
 					return at >= c.from && (c.until == 0 || at < c.until)
 				}
-				b.silent = silent
+				switch {
+				case c.slow:
+					b.slow = silent
+				case c.refuses:
+					b.refuses = silent
+				default:
+					b.silent = silent
+				}
 				k.on = func(verb string, _ fault.Action) error {
 					if verb == "revert" && silent() && !c.heals {
 						return unresponsive(t.Context())
@@ -77,7 +89,7 @@ func TestAnEngineThatDoesNotAnswerEndsTheRun(t *testing.T) {
 					t.Errorf("what the fault did was not measured: %v", events)
 				}
 				noticed := at(t, m, journal.EventReverting, "f#1")
-				if c.watched && (noticed < c.from+SilentFor || noticed > c.from+6*time.Second) {
+				if c.watched && (noticed < c.from+SilentFor || noticed > c.from+SilentFor+silentEvery) {
 					t.Errorf("silent from %v, noticed at %v", c.from, noticed)
 				}
 				if end := at(t, m, journal.EventRunEnd, ""); end > noticed+3*time.Second {

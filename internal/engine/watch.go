@@ -111,27 +111,7 @@ func (r *run) journalFailure(ctx context.Context) {
 
 // deaths notes nodes that died though no fault was on them. An engine that does not answer while a fault is on ends the phases.
 func (r *run) deaths(ctx context.Context, w target.Watcher) {
-	t := time.NewTicker(DeathsEvery)
-	defer t.Stop()
-	var silent silence
-	for {
-		if silent.questions == 0 {
-			select {
-			case <-ctx.Done():
-				return
-			case <-t.C:
-			}
-		} else if !pause(ctx, silentEvery) {
-			return
-		}
-		asked := r.j.Now()
-		err := r.noteDeaths(ctx, w)
-		if silent.after(err, asked, r.j.Now()) && len(r.ledger.under()) > 0 {
-			first, _, _ := strings.Cut(err.Error(), "\n") // the other nodes could not be asked about either
-			r.end(fmt.Errorf("%w: %s", errLost, first))
-			return
-		}
-	}
+	r.ledger.listen(ctx, func(ctx context.Context) error { return r.noteDeaths(ctx, w) }, r.end)
 }
 
 // noteDeaths asks once. A node is asked about before and after, so that one whose fault was just reverted

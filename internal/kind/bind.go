@@ -16,7 +16,7 @@ func (t Table[T]) Bind(name string, nameNode, with Node) (T, error) {
 	var none T
 	v, err := t.New(name)
 	if err != nil {
-		return none, nameNode.Errorf("unknown kind %q%s", name, Suggest(name, t.Names()))
+		return none, t.Unknown(name, nameNode)
 	}
 	if l, ok := with.(labelled); ok {
 		with = l.In(name)
@@ -30,6 +30,11 @@ func (t Table[T]) Bind(name string, nameNode, with Node) (T, error) {
 		}
 	}
 	return v, nil
+}
+
+// Unknown is the error of a name that is not in the table, at nameNode.
+func (t Table[T]) Unknown(name string, nameNode Node) error {
+	return nameNode.Errorf("unknown kind %q%s", name, Suggest(name, t.Names()))
 }
 
 // Suggest is the tail of a message about an unknown name: the nearest valid one when there is one

@@ -67,11 +67,31 @@ func TestPairs(t *testing.T) {
 	}
 }
 
+// People read times with their units; what is no number of nanoseconds stays as it is.
+func TestPairsInWords(t *testing.T) {
+	for in, want := range map[Pair]Pair{
+		{"down_ns", "9920415138"}:           {"down", "9.9\u202fs"},
+		{"toxic.added_p50_ns", "400"}:       {"toxic.added_p50", "400\u202fns"},
+		{"skew_ns", "-2000000"}:             {"skew", "−2.0\u202fms"},
+		{"waits_ns", "1000000, 3000000000"}: {"waits", "1.0\u202fms, 3.0\u202fs"},
+		{"down_ns", "***"}:                  {"down_ns", "***"},
+		{"down_ns", "1e3"}:                  {"down_ns", "1e3"},
+		{"down_ns", ""}:                     {"down_ns", ""},
+		{"exit_code", "137"}:                {"exit_code", "137"},
+		{"columns", "3"}:                    {"columns", "3"},
+	} {
+		if got := in.Words(); got != want {
+			t.Errorf("%v: got %v, want %v", in, got, want)
+		}
+	}
+}
+
 func TestWords(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{Count(-1234567), "-1,234,567"}, {Count(999), "999"},
 		{Percent(0.999), "99.9\u202f%"}, {Percent(0.99999), ">\u202f99.99\u202f%"}, {Percent(0), "0\u202f%"}, {Percent(1), "100\u202f%"}, {Percent(0.00001), "<\u202f0.01\u202f%"}, {Percent(1.2), "120\u202f%"},
 		{Money(123456, "EUR"), "1,234.56 EUR"}, {Money(-5, ""), "-0.05"}, {Money(-1<<63, ""), "-92,233,720,368,547,758.08"},
+		{Time(0), "0\u202fs"}, {Time(412), "412\u202fns"}, {Time(38_400), "38\u202fµs"}, {Time(-412_000), "−0.4\u202fms"}, {Time(99_999), "100\u202fµs"}, {Time(9_920_415_138), "9.9\u202fs"},
 		{Times(14.4), "14.4×"}, {Times(120), "120×"}, {Number(3.5), "3.5"}, {Ratio(1, 0), "–"},
 		{Spark([]float64{-1, 0, 1, 8}, 8), " ·▁█"},
 	} {

@@ -72,7 +72,7 @@ type Span struct {
 	To   time.Duration `json:"to_ns"`
 }
 
-// Pair is a named value.
+// Pair is a named value, as the journal has it. People are shown its Words.
 type Pair struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`

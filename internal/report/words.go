@@ -62,7 +62,7 @@ func Ratio(part, whole int) string {
 	return Percent(float64(part) / float64(whole))
 }
 
-// Time writes a duration for reading: 0.4 ms, 12 ms, 4.0 s, 1 min 15 s, 1 h 2 min.
+// Time writes a duration for reading: 40 µs, 0.4 ms, 12 ms, 4.0 s, 1 min 15 s, 1 h 2 min.
 func Time(d time.Duration) string {
 	sign := ""
 	if d < 0 {
@@ -71,6 +71,10 @@ func Time(d time.Duration) string {
 	switch {
 	case d == 0:
 		return "0\u202fs"
+	case d < time.Microsecond:
+		return fmt.Sprintf("%s%d\u202fns", sign, d)
+	case d < 100*time.Microsecond:
+		return fmt.Sprintf("%s%d\u202fµs", sign, d.Round(time.Microsecond).Microseconds())
 	case d < 10*time.Millisecond:
 		return fmt.Sprintf("%s%.1f\u202fms", sign, float64(d)/1e6)
 	case d < time.Second:
@@ -84,6 +88,23 @@ func Time(d time.Duration) string {
 		d = d.Round(time.Minute)
 		return fmt.Sprintf("%s%d\u202fh %d\u202fmin", sign, d/time.Hour, d%time.Hour/time.Minute)
 	}
+}
+
+// Words are the pair for reading: nanoseconds, which a name that ends in _ns has, are a time with its unit.
+func (p Pair) Words() Pair {
+	name, isTime := strings.CutSuffix(p.Name, "_ns")
+	if !isTime {
+		return p
+	}
+	values := strings.Split(p.Value, ", ")
+	for i, value := range values {
+		ns, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return p
+		}
+		values[i] = Time(time.Duration(ns))
+	}
+	return Pair{Name: name, Value: strings.Join(values, ", ")}
 }
 
 // Offset writes a moment relative to the start of the load: +12.3 s.

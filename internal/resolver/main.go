@@ -49,7 +49,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case len(args) == 1 && args[0] == "off":
 		err = restore()
 	case len(args) == 1 && args[0] == "probe":
-		err = errors.Join(redirect(engine, own, domain), restore())
+		a, err = probe()
 	default:
 		fmt.Fprintln(stderr, "chaos resolver runs beside a node, in its network namespace: run '{rule}', look, off or probe")
 		return exitUsage
@@ -112,6 +112,14 @@ func run(ctx context.Context, text string, stdout io.Writer) (err error) {
 	case <-time.After(drainWithin):
 	}
 	return err
+}
+
+// probe redirects questions and takes that back, in a network namespace that nobody uses.
+func probe() (Answer, error) {
+	if err := redirect(engine, own, domain); err != nil { // all of it is in force, or nothing
+		return Answer{Lacks: err.Error()}, nil
+	}
+	return Answer{}, restore()
 }
 
 // sockets listens on one port by UDP and TCP.

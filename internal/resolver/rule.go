@@ -71,5 +71,6 @@ type Answer struct {
 	Counts *Counts `json:"counts,omitempty"`
 	// Redirected is whether questions are redirected here at all.
 	Redirected bool   `json:"redirected"`
+	Lacks      string `json:"lacks,omitempty"` // of probe: what is missing for redirecting questions
 	Error      string `json:"error,omitempty"`
 }

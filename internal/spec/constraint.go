@@ -159,14 +159,14 @@ func choices(all []field) [][]field {
 	return groups
 }
 
-// choose checks that exactly one field of each group is there. meant are keys that are there misspelt.
-func (d *decoder) choose(all []field, n Node, meant map[string]bool) {
+// choose checks that exactly one field of each group is there.
+func (d *decoder) choose(all []field, n Node) {
 	for _, group := range choices(all) {
 		var names, means, given []string
 		for _, f := range group {
 			names = append(names, f.key)
 			means = append(means, f.key+": "+f.doc)
-			if !n.Get(f.key).Absent() || meant[f.key] {
+			if !n.Get(f.key).Absent() {
 				given = append(given, f.key)
 			}
 		}

@@ -162,31 +162,44 @@ func fields(t reflect.Type) (all []field, self []int) {
 
 func (d *decoder) structure(rv reflect.Value, n Node) {
 	all, self := fields(rv.Type())
-	if self != nil {
-		rv.FieldByIndex(self).Set(reflect.ValueOf(n))
-	}
-	if !d.want(n, mapping) {
-		return
-	}
 	known := make([]string, len(all))
 	for i, f := range all {
 		known[i] = f.key
 	}
-	meant := map[string]bool{} // keys that are there, but misspelt
-	for _, key := range n.Keys() {
-		if !slices.Contains(known, key) {
-			d.add(unknownKey(n, key, known))
-			meant[kind.Nearest(key, known)] = true
-		}
+	isMapping := d.want(n, mapping)
+	if isMapping {
+		n = d.meant(n, known)
+	}
+	if self != nil {
+		rv.FieldByIndex(self).Set(reflect.ValueOf(n))
+	}
+	if !isMapping {
+		return
 	}
 	for _, f := range all {
-		d.fill(rv.FieldByIndex(f.index), f, n, meant[f.key])
+		d.fill(rv.FieldByIndex(f.index), f, n)
 	}
-	d.choose(all, n, meant)
+	d.choose(all, n)
+}
+
+// meant refuses unknown keys, and returns the mapping with the misspelt ones spelt right: what is wrong behind
+// them is told too, and nothing is said to be missing that is there.
+func (d *decoder) meant(n Node, known []string) Node {
+	spelt := n
+	for _, key := range n.Keys() {
+		if slices.Contains(known, key) {
+			continue
+		}
+		d.add(unknownKey(n, key, known))
+		if near := kind.Nearest(key, known); near != "" && spelt.Get(near).Absent() {
+			spelt = spelt.renamed(key, near)
+		}
+	}
+	return spelt
 }
 
 // fill sets one field: from the file, else from its default, else it must be optional.
-func (d *decoder) fill(rv reflect.Value, f field, n Node, misspelt bool) {
+func (d *decoder) fill(rv reflect.Value, f field, n Node) {
 	if v := n.Get(f.key); !v.Absent() {
 		if v.val.shape == null && f.optional {
 			d.add(v.fail("leave the key out, or give it a value", "%s has no value", named(v)))
@@ -206,7 +219,7 @@ func (d *decoder) fill(rv reflect.Value, f field, n Node, misspelt bool) {
 				d.add(n.fail("", "default of %s: %w", f.key, err))
 			}
 		}
-	case !f.optional && !misspelt:
+	case !f.optional:
 		d.add(n.fail("", "missing key %q in %s", f.key, where(n)))
 	}
 }

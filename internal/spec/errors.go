@@ -90,7 +90,15 @@ func (es Errors) Err() error {
 	slices.SortStableFunc(sorted, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
-	return slices.CompactFunc(sorted, func(a, b *Error) bool {
-		return a.File == b.File && a.Line == b.Line && a.Col == b.Col && a.Msg == b.Msg
+	type saying struct {
+		file, msg string
+		line, col int
+	}
+	said := map[saying]bool{}
+	return slices.DeleteFunc(sorted, func(e *Error) bool {
+		s := saying{e.File, e.Msg, e.Line, e.Col}
+		again := said[s]
+		said[s] = true
+		return again
 	})
 }

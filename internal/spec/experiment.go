@@ -4,6 +4,7 @@
 package spec
 
 import (
+	"errors"
 	"path/filepath"
 	"time"
 
@@ -203,26 +204,32 @@ func names(refs []Ref) []string {
 
 // LoadExperiment reads and checks an experiment and applies a profile ("" = standard). The error is
 // Errors with all that is wrong; errors.Is(err, ErrNoProfile) when the file is fine but has no such
-// profile.
+// profile. With an error comes what could be read, to look for more errors in; nil when nothing could.
 func LoadExperiment(path, profile string) (*Experiment, error) {
 	data, err := Read(path)
 	if err != nil {
 		return nil, err
 	}
 	e, err := ParseExperiment(path, data, profile)
-	if err != nil {
+	if e == nil {
 		return nil, err
 	}
-	if err := e.FindTarget(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	return e, nil
+	return e, e.FindTarget(filepath.Dir(path), err)
 }
 
-// FindTarget sets TargetPath to the target.yaml that the experiment means, as seen from folder.
-func (e *Experiment) FindTarget(folder string) (err error) {
-	e.TargetPath, err = resolveTarget(folder, e.Target)
-	return err
+// FindTarget sets TargetPath to the target.yaml that the experiment means, as seen from folder. It adds what is wrong
+// with that to err, which is what is wrong with the file.
+func (e *Experiment) FindTarget(folder string, err error) error {
+	var errs Errors
+	if err != nil && (!errors.As(err, &errs) || errors.Is(err, ErrNoProfile)) {
+		return err
+	}
+	if e.Target.Name != "" { // else that is told
+		path, err := resolveTarget(folder, e.Target)
+		e.TargetPath = path
+		errs.Add(e.Node, err)
+	}
+	return errs.Err()
 }
 
 // ParseExperiment is LoadExperiment for a text that is in memory; it does not look for the target.
@@ -249,17 +256,34 @@ func ParseExperiment(path string, data []byte, profile string) (*Experiment, err
 		withDefault(&e.Checks[i].With, e.Checks[i].Node)
 	}
 	errs.Add(root, e.check())
-	errs.Add(root, e.checkProfiles())
-	if len(errs) > 0 {
-		return nil, errs.Err()
+	profiles := e.checkProfiles()
+	errs.Add(root, profiles)
+	err = nil
+	if len(errs) == 0 || profiles == nil && e.timed() {
+		if err = e.apply(profile); err == nil {
+			err = e.checkTimes()
+		}
 	}
-	if err := e.apply(profile); err != nil {
-		return nil, err
+	if len(errs) == 0 {
+		return e, err
 	}
-	if err := e.checkTimes(); err != nil {
-		return nil, err
+	if !errors.Is(err, ErrNoProfile) && errors.As(err, &Errors{}) {
+		errs.Add(root, err)
 	}
-	return e, nil
+	return e, errs.Err()
+}
+
+// timed reports whether nothing is wrong with how the times of a file with errors are written, so that more can be
+// said of them.
+func (e *Experiment) timed() bool {
+	written := !e.Phases.Node.Absent() && e.Phases.Node.Decode(&Phases{}) == nil
+	for _, f := range e.Faults {
+		written = written && !f.Node.Absent() && f.Node.Decode(&Fault{}) == nil
+	}
+	for _, p := range e.Profiles {
+		written = written && !p.Node.Absent() && p.Node.Decode(&Profile{}) == nil
+	}
+	return written
 }
 
 func withDefault(with *Node, item Node) {

@@ -277,7 +277,7 @@ func FuzzExperiment(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, err := ParseExperiment("x.yaml", data, Quick)
-		if (e == nil) == (err == nil) {
+		if e == nil && err == nil {
 			t.Fatalf("experiment %v with error %v", e, err)
 		}
 	})

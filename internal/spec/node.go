@@ -3,6 +3,7 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"chaos/internal/kind"
 )
@@ -134,6 +135,19 @@ func (n Node) with(key string, v Node) Node {
 		}
 	}
 	changed.pairs = append(changed.pairs, pair{key: key, line: v.val.line, col: v.val.col, val: v.val})
+	n.val = &changed
+	return n
+}
+
+// renamed is the mapping with one key under another name, at the same place.
+func (n Node) renamed(key, name string) Node {
+	changed := *n.val
+	changed.pairs = slices.Clone(n.val.pairs)
+	for i := range changed.pairs {
+		if changed.pairs[i].key == key {
+			changed.pairs[i].key = name
+		}
+	}
 	n.val = &changed
 	return n
 }

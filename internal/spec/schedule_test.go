@@ -64,7 +64,7 @@ func TestScheduleErrors(t *testing.T) {
 		{"  - {id: a, kind: k, for: 1s, times: 2}\n", `x.yaml:18:38: fault a is made 2 times: say how long it pauses between them — add pause: 5s`},
 		{"  - {id: a, kind: k, for: 1s, pause: 2s}\n", `x.yaml:18:38: fault a is made once, so there is no pause — add times`},
 		{"  - {id: a, kind: k, for: 1s, times: 0}\n", `x.yaml:18:38: faults[0].times must be 1 to 1000, not 0`},
-		{"  - {id: a, kind: k, for: 1s, utnil: 3s}\n", `x.yaml:18:31: unknown key "utnil" in faults[0] — did you mean "until"?`},
+		{"  - {id: a, kind: k, for: 1s, utnil: 3s}\n", "x.yaml:18:31: unknown key \"utnil\" in faults[0] — did you mean \"until\"?\nx.yaml:18:38: fault a has both for and until — write one of them"},
 	} {
 		_, err := scheduled(t, c.faults)
 		if err == nil {

@@ -211,6 +211,13 @@ type Watcher interface {
 	Died(ctx context.Context) (map[string]string, error)
 }
 
+// Answering is an optional capability: it asks the engine whether it answers at all.
+type Answering interface {
+	// Answers asks for the least that there is, and waits for at most a second. An engine that does not answer is
+	// ErrUnresponsive.
+	Answers(ctx context.Context) error
+}
+
 // StandIns is an optional capability: it names, in words, what served for a program that the machine
 // lacks. A verdict on them says so.
 type StandIns interface {

@@ -9,7 +9,6 @@ import (
 
 	"chaos/internal/fault"
 	"chaos/internal/target"
-	"chaos/internal/verdict"
 )
 
 // Limits of a delay.
@@ -21,6 +20,7 @@ const (
 // Delay lets every packet that a node sends leave later, until reverted, as netem does. The answers to what it
 // receives come late by it, and so do its own calls: each round trip takes the latency once.
 type Delay struct {
+	onPackets
 	Node    string        `yaml:"node" doc:"name of the node in target.yaml" example:"redis"`
 	Latency time.Duration `yaml:"latency" doc:"how much later each packet leaves, in whole microseconds" range:"1ms..1m" example:"100ms"`
 	Jitter  time.Duration `yaml:"jitter" doc:"each packet's delay is drawn uniformly from latency ± jitter; packets overtake each other then" optional:"true" range:"0s..1m" default:"0s"`
@@ -53,7 +53,7 @@ func (f *Delay) Plan(t *target.Topology, c target.Capabilities, _ *rand.Rand) ([
 	if err := f.Validate(); err != nil {
 		return nil, err
 	}
-	return plan(kindDelay, f.Node, "remove the delay from the packets of", delayArgs(*f), t, c, target.VerbDelay)
+	return plan(kindDelay, f.Node, "remove the delay from the packets of", delayArgs{Node: f.Node, Latency: f.Latency, Jitter: f.Jitter}, t, c, target.VerbDelay)
 }
 
 // delayer is what packet.delay needs of a system; target.Delayer satisfies it.
@@ -63,137 +63,53 @@ type delayer interface {
 	ClearDelay(ctx context.Context, node, id string) error
 }
 
-// late is a victim in a system that can delay its packets.
+// late is one delay in a system that can delay packets.
 type late struct {
-	victim
+	place
 	delayer
 	args delayArgs
 }
 
-func openDelay(s target.System, a fault.Action, armed bool) (v late, err error) {
-	if v.victim, err = open(s, a, armed); err != nil {
-		return v, err
-	}
-	if err := json.Unmarshal(a.Args, &v.args); err != nil {
-		return v, v.errorf("arguments %q: the journal is damaged", a.Args)
+func openDelay(s target.System, p place, args json.RawMessage) (rules, error) {
+	d := late{place: p}
+	if err := json.Unmarshal(args, &d.args); err != nil {
+		return nil, p.errorf("arguments %q: the journal is damaged", args)
 	}
 	var ok bool
-	if v.delayer, ok = s.(delayer); !ok {
-		return v, v.errorf("this target's runtime can't delay packets (%s)", target.VerbDelay)
+	if d.delayer, ok = s.(delayer); !ok {
+		return nil, p.errorf("this target's runtime can't delay packets (%s)", target.VerbDelay)
 	}
-	return v, nil
+	return d, nil
 }
 
-// look sees the delay.
-func (v late) look(ctx context.Context) (target.DelayState, error) {
-	d, err := v.Delay(ctx, v.node, v.id)
-	if err != nil {
-		err = v.errorf("look at its packets: %w", err)
-	}
-	return d, err
+func (d late) delay() target.Delay {
+	return target.Delay{Latency: d.args.Latency, Jitter: d.args.Jitter}
 }
+func (d late) asked() string { return "every packet out later by " + inWords(d.delay()) }
 
-// Arm implements fault.Fault.
-func (f *Delay) Arm(ctx context.Context, s target.System, a fault.Action) (fault.Action, error) {
-	v, err := openDelay(s, a, false)
-	if err != nil {
-		return a, err
-	}
-	d, err := v.look(ctx)
-	if err != nil {
-		return a, err
-	}
-	was, err := v.sound(ctx, d.There)
-	if err != nil {
-		return a, err
-	}
-	a.Before = was
-	return a, nil
-}
+func (d late) put(ctx context.Context) error   { return d.SetDelay(ctx, d.node, d.id, d.delay()) }
+func (d late) clear(ctx context.Context) error { return d.ClearDelay(ctx, d.node, d.id) }
 
-// Inject implements fault.Fault. It returns when the delay is in force.
-func (f *Delay) Inject(ctx context.Context, s target.System, a fault.Action) error {
-	v, err := openDelay(s, a, true)
+// look sees the delay. It falls short when no packet left through it. The kernel does not tell how long each took.
+func (d late) look(ctx context.Context) (sight, error) {
+	st, err := d.Delay(ctx, d.node, d.id)
 	if err != nil {
-		return err
+		return sight{}, err
 	}
-	return v.whole(ctx, func(ctx context.Context) error {
-		return v.SetDelay(ctx, v.node, v.id, target.Delay{Latency: v.args.Latency, Jitter: v.args.Jitter})
-	})
-}
-
-// Confirm implements fault.Fault, as Loss.Confirm.
-func (f *Delay) Confirm(ctx context.Context, s target.System, a fault.Action, active bool) error {
-	v, err := openDelay(s, a, true)
-	if err != nil {
-		return err
+	if !st.There {
+		return sight{amiss: "its delay is gone, or never was there: something else removed it, or its network device was made anew", delivered: "no delay at the end"}, nil
 	}
-	d, err := v.look(ctx)
-	switch {
-	case err != nil:
-		return err
-	case !active && d.There:
-		return v.errorf("%w", errThere)
-	case !active:
-		return nil
+	seen := sight{there: true, amiss: st.Missed, detail: st, delivered: fmt.Sprintf("%d packets left through a delay of %s", st.Left, inWords(st.Delay))}
+	if st.Delay != d.delay() {
+		seen.amiss = fmt.Sprintf("the kernel delays by %v ± %v", st.Delay.Latency, st.Delay.Jitter)
 	}
-	st, err := v.state(ctx)
-	if err != nil {
-		return err
+	if st.Dropped > 0 {
+		seen.delivered += fmt.Sprintf(", %d were lost because too many waited", st.Dropped)
 	}
-	if why := v.amiss(st, d); why != "" {
-		return v.errorf("%s", why)
+	if st.Left == 0 {
+		seen.short = []string{"no packet left that could have been delayed"}
 	}
-	return nil
-}
-
-// amiss says why the delay is not in force as asked in the process that Arm saw, or "".
-func (v late) amiss(st target.State, d target.DelayState) string {
-	if why := v.another(st); why != "" {
-		return why
-	}
-	switch has := d.Delay; {
-	case !d.There:
-		return "its delay is gone, or never was there: something else removed it, or its network device was made anew"
-	case has.Latency != v.args.Latency || has.Jitter != v.args.Jitter:
-		return fmt.Sprintf("the kernel delays by %v ± %v", has.Latency, has.Jitter)
-	}
-	return d.Missed
-}
-
-// Measure implements fault.Fault. It bites when packets left through the delay, which the kernel has as it was
-// asked. The kernel does not tell how long each packet took.
-func (f *Delay) Measure(ctx context.Context, s target.System, a fault.Action) (verdict.Bite, error) {
-	v, err := openDelay(s, a, true)
-	if err != nil {
-		return verdict.Bite{}, err
-	}
-	asked := target.Delay{Latency: v.args.Latency, Jitter: v.args.Jitter}
-	b := verdict.Bite{Fault: a.Fault, Action: a.ID, Kind: a.Kind, Place: a.Place, Asked: "every packet out later by " + inWords(asked)}
-	d, err := v.look(ctx)
-	if err != nil {
-		return b, err
-	}
-	st, err := v.state(ctx)
-	if err != nil {
-		return b, err
-	}
-	why := v.amiss(st, d)
-	b.Delivered = "no delay at the end"
-	if d.There {
-		b.Delivered = fmt.Sprintf("%d packets left through a delay of %s", d.Left, inWords(d.Delay))
-		if d.Dropped > 0 {
-			b.Delivered += fmt.Sprintf(", %d were lost because too many waited", d.Dropped)
-		}
-	}
-	if why == "" && d.Left == 0 {
-		why = "no packet left that could have been delayed"
-	}
-	if b.Bit = why == ""; !b.Bit {
-		b.Why = "node " + v.node + ": " + why
-	}
-	b.Detail, err = json.Marshal(d)
-	return b, err
+	return seen, nil
 }
 
 func inWords(d target.Delay) string {
@@ -201,16 +117,4 @@ func inWords(d target.Delay) string {
 		return d.Latency.String()
 	}
 	return fmt.Sprintf("%v ± %v", d.Latency, d.Jitter)
-}
-
-// Revert implements fault.Fault, as Loss.Revert.
-func (f *Delay) Revert(ctx context.Context, s target.System, a fault.Action) error {
-	v, err := openDelay(s, a, true)
-	if err != nil {
-		return err
-	}
-	if err := v.ClearDelay(ctx, v.node, v.id); err != nil {
-		return v.errorf("remove its delay: %w", err)
-	}
-	return nil
 }

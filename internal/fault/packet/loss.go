@@ -10,7 +10,6 @@ import (
 	"chaos/internal/fault"
 	"chaos/internal/kind"
 	"chaos/internal/target"
-	"chaos/internal/verdict"
 )
 
 // The directions, as the node sees them.
@@ -22,6 +21,7 @@ const (
 
 // Loss loses a share of a node's packets until reverted, each drawn by itself.
 type Loss struct {
+	onPackets
 	Node      string       `yaml:"node" doc:"name of the node in target.yaml" example:"redis"`
 	Loss      kind.Percent `yaml:"loss" doc:"share of the packets that is lost, over 0% up to 100%" example:"30%"`
 	Direction string       `yaml:"direction" doc:"in: what the node receives; out: what it sends" default:"both" enum:"in|out|both"`
@@ -74,147 +74,59 @@ type loser interface {
 	ClearLoss(ctx context.Context, node, id string) error
 }
 
-// lossy is a victim in a system that can lose its packets.
+// lossy is one loss in a system that can lose packets.
 type lossy struct {
-	victim
+	place
 	loser
 	args lossArgs
 }
 
-func openLoss(s target.System, a fault.Action, armed bool) (v lossy, err error) {
-	if v.victim, err = open(s, a, armed); err != nil {
-		return v, err
-	}
-	if err := json.Unmarshal(a.Args, &v.args); err != nil {
-		return v, v.errorf("arguments %q: the journal is damaged", a.Args)
+func openLoss(s target.System, p place, args json.RawMessage) (rules, error) {
+	l := lossy{place: p}
+	if err := json.Unmarshal(args, &l.args); err != nil {
+		return nil, p.errorf("arguments %q: the journal is damaged", args)
 	}
 	var ok bool
-	if v.loser, ok = s.(loser); !ok {
-		return v, v.errorf("this target's runtime can't lose packets (%s)", target.VerbLoss)
+	if l.loser, ok = s.(loser); !ok {
+		return nil, p.errorf("this target's runtime can't lose packets (%s)", target.VerbLoss)
 	}
-	return v, nil
+	return l, nil
 }
 
-func (v lossy) loss() target.Loss {
-	return target.Loss{Share: v.args.Share, In: v.args.Direction != out, Out: v.args.Direction != in, Peer: v.args.Peer}
+func (l lossy) loss() target.Loss {
+	return target.Loss{Share: l.args.Share, In: l.args.Direction != out, Out: l.args.Direction != in, Peer: l.args.Peer}
 }
 
-// look sees the rules.
-func (v lossy) look(ctx context.Context) (target.LossState, error) {
-	l, err := v.Loss(ctx, v.node, v.id, v.loss())
-	if err != nil {
-		err = v.errorf("look at its packets: %w", err)
-	}
-	return l, err
-}
+func (l lossy) put(ctx context.Context) error   { return l.SetLoss(ctx, l.node, l.id, l.loss()) }
+func (l lossy) clear(ctx context.Context) error { return l.ClearLoss(ctx, l.node, l.id) }
 
-// Arm implements fault.Fault.
-func (f *Loss) Arm(ctx context.Context, s target.System, a fault.Action) (fault.Action, error) {
-	v, err := openLoss(s, a, false)
-	if err != nil {
-		return a, err
-	}
-	l, err := v.look(ctx)
-	if err != nil {
-		return a, err
-	}
-	was, err := v.sound(ctx, l.There)
-	if err != nil {
-		return a, err
-	}
-	a.Before = was
-	return a, nil
-}
-
-// Inject implements fault.Fault. It returns when the rules are in force.
-func (f *Loss) Inject(ctx context.Context, s target.System, a fault.Action) error {
-	v, err := openLoss(s, a, true)
-	if err != nil {
-		return err
-	}
-	return v.whole(ctx, func(ctx context.Context) error { return v.SetLoss(ctx, v.node, v.id, v.loss()) })
-}
-
-// Confirm implements fault.Fault. Active: the rules are in force in the process that Arm saw, for the peer as it
-// is now. Gone: there are none; a node that does not run has none.
-func (f *Loss) Confirm(ctx context.Context, s target.System, a fault.Action, active bool) error {
-	v, err := openLoss(s, a, true)
-	if err != nil {
-		return err
-	}
-	l, err := v.look(ctx)
-	switch {
-	case err != nil:
-		return err
-	case !active && l.There:
-		return v.errorf("%w", errThere)
-	case !active:
-		return nil
-	}
-	st, err := v.state(ctx)
-	if err != nil {
-		return err
-	}
-	if why := v.amiss(st, l); why != "" {
-		return v.errorf("%s", why)
-	}
-	return nil
-}
-
-// amiss says why the rules are not, or not all, in force in the process that Arm saw, or "".
-func (v lossy) amiss(st target.State, l target.LossState) string {
-	if why := v.another(st); why != "" {
-		return why
-	}
-	if !l.There {
-		return "its rules are gone, or never were there: something else removed them"
-	}
-	return l.Missed
-}
-
-// Measure implements fault.Fault. It bites when, in each direction that was asked for, packets passed and the
+// look sees the rules. They fall short unless, in each direction that was asked for, packets passed and the
 // share of them that was lost may be a draw of a share within fault.ShareTolerance of the one asked.
-func (f *Loss) Measure(ctx context.Context, s target.System, a fault.Action) (verdict.Bite, error) {
-	v, err := openLoss(s, a, true)
+func (l lossy) look(ctx context.Context) (sight, error) {
+	st, err := l.Loss(ctx, l.node, l.id, l.loss())
 	if err != nil {
-		return verdict.Bite{}, err
+		return sight{}, err
 	}
-	b := verdict.Bite{Fault: a.Fault, Action: a.ID, Kind: a.Kind, Place: a.Place, Asked: v.asked()}
-	l, err := v.look(ctx)
-	if err != nil {
-		return b, err
+	if !st.There {
+		return sight{amiss: "its rules are gone, or never were there: something else removed them", delivered: "no loss at the end"}, nil
 	}
-	st, err := v.state(ctx)
-	if err != nil {
-		return b, err
-	}
-	var said, wrong []string
-	if why := v.amiss(st, l); why != "" {
-		wrong = append(wrong, why)
-	}
-	if !l.There {
-		b.Delivered, b.Why = "no loss at the end", "node "+v.node+": "+strings.Join(wrong, "; ")
-		return b, nil
-	}
-	for _, d := range v.counts(l) {
+	seen := sight{there: true, amiss: st.Missed, detail: st}
+	var said []string
+	for _, d := range l.counts(st) {
 		said = append(said, d.String())
-		if why := d.why(v.args.Share); why != "" {
-			wrong = append(wrong, why)
+		if why := d.why(l.args.Share); why != "" {
+			seen.short = append(seen.short, why)
 		}
 	}
-	b.Delivered, b.Bit = strings.Join(said, "; "), len(wrong) == 0
-	if !b.Bit {
-		b.Why = "node " + v.node + ": " + strings.Join(wrong, "; ")
-	}
-	b.Detail, err = json.Marshal(l)
-	return b, err
+	seen.delivered = strings.Join(said, "; ")
+	return seen, nil
 }
 
-func (v lossy) asked() string {
-	words := fmt.Sprintf("%v of the packets lost", kind.Percent(v.args.Share))
-	words += map[string]string{in: ", in", out: ", out", both: ", in and out"}[v.args.Direction]
-	if v.args.Peer != "" {
-		words += ", peer " + v.args.Peer
+func (l lossy) asked() string {
+	words := fmt.Sprintf("%v of the packets lost", kind.Percent(l.args.Share))
+	words += map[string]string{in: ", in", out: ", out", both: ", in and out"}[l.args.Direction]
+	if l.args.Peer != "" {
+		words += ", peer " + l.args.Peer
 	}
 	return words
 }
@@ -225,12 +137,12 @@ type passed struct {
 	target.PacketCount
 }
 
-func (v lossy) counts(l target.LossState) (all []passed) {
-	if v.args.Direction != out {
-		all = append(all, passed{in, l.In})
+func (l lossy) counts(st target.LossState) (all []passed) {
+	if l.args.Direction != out {
+		all = append(all, passed{in, st.In})
 	}
-	if v.args.Direction != in {
-		all = append(all, passed{out, l.Out})
+	if l.args.Direction != in {
+		all = append(all, passed{out, st.Out})
 	}
 	return all
 }
@@ -252,17 +164,4 @@ func (p passed) why(share float64) string {
 			100*share, p.way, p.Lost, p.Seen, 100*fault.ShareTolerance)
 	}
 	return ""
-}
-
-// Revert implements fault.Fault. It removes the rules under the action's id. A node that does not run, or runs
-// anew, has none; it is left as it is.
-func (f *Loss) Revert(ctx context.Context, s target.System, a fault.Action) error {
-	v, err := openLoss(s, a, true)
-	if err != nil {
-		return err
-	}
-	if err := v.ClearLoss(ctx, v.node, v.id); err != nil {
-		return v.errorf("remove its rules: %w", err)
-	}
-	return nil
 }

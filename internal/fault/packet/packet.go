@@ -15,6 +15,7 @@ import (
 	"chaos/internal/fault"
 	"chaos/internal/kind"
 	"chaos/internal/target"
+	"chaos/internal/verdict"
 )
 
 // The names of the kinds.
@@ -44,6 +45,26 @@ func Kinds() kind.Table[fault.Fault] {
 	}
 }
 
+// onPackets is what the kinds share: all but Plan works from the action alone, which says what kind of rules it is.
+type onPackets struct{}
+
+// rules are what one action has the kernel do. They are there under the action's id.
+type rules interface {
+	asked() string
+	put(ctx context.Context) error // returns when they are in force
+	look(ctx context.Context) (sight, error)
+	clear(ctx context.Context) error
+}
+
+// sight is what one look at the rules has shown.
+type sight struct {
+	there     bool
+	amiss     string   // why they are not, or not all, in force as asked, or ""
+	delivered string   // what they did so far
+	short     []string // in what that falls short of what was asked
+	detail    any
+}
+
 // before is the process that Arm saw: rules end with it.
 type before struct {
 	StartedAt time.Time `json:"started_at"`
@@ -54,11 +75,20 @@ type stater interface {
 	State(ctx context.Context, node string) (target.State, error)
 }
 
-// victim is an action's node in a running system.
+// place is where one action's rules are.
+type place struct{ kind, node, id string }
+
+// errorf is an error that says which fault and where.
+func (p place) errorf(format string, a ...any) error {
+	return fmt.Errorf("%s on node %s: "+format, append([]any{p.kind, p.node}, a...)...)
+}
+
+// victim is an action's node in a running system, with what the action does to it.
 type victim struct {
+	place
 	stater
-	kind, node, id string
-	was            before
+	rules
+	was before
 }
 
 // plan makes the one action of a kind.
@@ -83,9 +113,9 @@ func plan(kindName, node, undo string, args any, t *target.Topology, c target.Ca
 	}}, nil
 }
 
-// open reads an action's node and, unless it is not armed yet, what was there before.
-func open(s target.System, a fault.Action, armed bool) (victim, error) {
-	v := victim{kind: a.Kind, id: a.ID}
+// open reads an action and, unless it is not armed yet, what was there before.
+func open(s target.System, a fault.Action, armed bool) (v victim, err error) {
+	v.kind, v.id = a.Kind, a.ID
 	var args struct {
 		Node string `json:"node"`
 	}
@@ -102,12 +132,129 @@ func open(s target.System, a fault.Action, armed bool) (victim, error) {
 	if v.stater, ok = s.(stater); !ok {
 		return v, v.errorf("this target's runtime can't look at nodes (%s)", target.VerbSignal)
 	}
-	return v, nil
+	switch a.Kind {
+	case kindLoss:
+		v.rules, err = openLoss(s, v.place, a.Args)
+	case kindDelay:
+		v.rules, err = openDelay(s, v.place, a.Args)
+	default:
+		err = v.errorf("it has nothing to do with packets: the journal is damaged")
+	}
+	return v, err
 }
 
-// errorf is an error that says which fault and where.
-func (v victim) errorf(format string, a ...any) error {
-	return fmt.Errorf("%s on node %s: "+format, append([]any{v.kind, v.node}, a...)...)
+// Arm implements fault.Fault.
+func (onPackets) Arm(ctx context.Context, s target.System, a fault.Action) (fault.Action, error) {
+	v, err := open(s, a, false)
+	if err != nil {
+		return a, err
+	}
+	seen, err := v.see(ctx)
+	if err != nil {
+		return a, err
+	}
+	was, err := v.sound(ctx, seen.there)
+	if err != nil {
+		return a, err
+	}
+	a.Before = was
+	return a, nil
+}
+
+// Inject implements fault.Fault. It returns when the rules are in force.
+func (onPackets) Inject(ctx context.Context, s target.System, a fault.Action) error {
+	v, err := open(s, a, true)
+	if err != nil {
+		return err
+	}
+	return v.whole(ctx, v.put)
+}
+
+// Confirm implements fault.Fault. Active: the rules are in force as asked in the process that Arm saw. Gone: there
+// are none; a node that does not run has none.
+func (onPackets) Confirm(ctx context.Context, s target.System, a fault.Action, active bool) error {
+	v, err := open(s, a, true)
+	if err != nil {
+		return err
+	}
+	seen, err := v.see(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !active && seen.there:
+		return v.errorf("%w", errThere)
+	case !active:
+		return nil
+	}
+	why, err := v.amiss(ctx, seen)
+	if err == nil && why != "" {
+		err = v.errorf("%s", why)
+	}
+	return err
+}
+
+// Measure implements fault.Fault. It bites when the rules are in force as asked and what they did does not fall short
+// of it, in the process that Arm saw.
+func (onPackets) Measure(ctx context.Context, s target.System, a fault.Action) (verdict.Bite, error) {
+	v, err := open(s, a, true)
+	if err != nil {
+		return verdict.Bite{}, err
+	}
+	b := verdict.Bite{Fault: a.Fault, Action: a.ID, Kind: a.Kind, Place: a.Place, Asked: v.asked()}
+	seen, err := v.see(ctx)
+	if err != nil {
+		return b, err
+	}
+	why, err := v.amiss(ctx, seen)
+	if err != nil {
+		return b, err
+	}
+	wrong := seen.short
+	if why != "" {
+		wrong = append([]string{why}, wrong...)
+	}
+	b.Delivered, b.Bit = seen.delivered, len(wrong) == 0
+	if !b.Bit {
+		b.Why = "node " + v.node + ": " + strings.Join(wrong, "; ")
+	}
+	if seen.there {
+		b.Detail, err = json.Marshal(seen.detail)
+	}
+	return b, err
+}
+
+// Revert implements fault.Fault. It removes the rules under the action's id. A node that does not run, or runs
+// anew, has none; it is left as it is.
+func (onPackets) Revert(ctx context.Context, s target.System, a fault.Action) error {
+	v, err := open(s, a, true)
+	if err != nil {
+		return err
+	}
+	if err := v.clear(ctx); err != nil {
+		return v.errorf("remove its rules: %w", err)
+	}
+	return nil
+}
+
+// see looks at the rules.
+func (v victim) see(ctx context.Context) (sight, error) {
+	seen, err := v.look(ctx)
+	if err != nil {
+		err = v.errorf("look at its packets: %w", err)
+	}
+	return seen, err
+}
+
+// amiss says why the rules are not, or not all, in force in the process that Arm saw, or "".
+func (v victim) amiss(ctx context.Context, seen sight) (string, error) {
+	st, err := v.state(ctx)
+	if err != nil {
+		return "", err
+	}
+	if why := v.another(st); why != "" {
+		return why, nil
+	}
+	return seen.amiss, nil
 }
 
 // sound returns what Arm notes, or why nothing can be done to the node.

@@ -44,6 +44,7 @@ func bit(f report.Fault) string {
 func pairs(list []report.Pair) string {
 	var b strings.Builder
 	for _, x := range list {
+		x = x.Words()
 		b.WriteString("<br>" + text(strings.TrimPrefix(x.Name+": ", ": ")) + text(x.Value))
 	}
 	return b.String()

@@ -156,6 +156,7 @@ func (p *page) trigger() {
 		p.linef("\n- **%s**: %s on %s, %s. Asked: %s. Delivered: %s.", text(f.ID), text(f.Kind), text(or(f.Place, "?")), f.State,
 			text(or(f.Asked, "not measured")), text(or(f.Delivered, "not measured")))
 		for _, x := range f.With {
+			x = x.Words()
 			p.linef("  - %s: %s", text(or(x.Name, "value")), text(x.Value))
 		}
 	}

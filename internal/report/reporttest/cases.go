@@ -51,7 +51,7 @@ func honesty() []verdict.Honesty {
 func bite() []verdict.Bite {
 	return []verdict.Bite{{Fault: "redis-down", Action: "redis-down#1", Kind: "node.stop", Place: "redis", Bit: true,
 		Asked: "redis stopped for 10 s", Delivered: "redis down for 9.4 s; 2 connections were cut", Active: 9400 * time.Millisecond,
-		Detail: json.RawMessage(`{"connections":2,"seconds_down":9.4}`)}}
+		Detail: json.RawMessage(`{"connections":2,"down_ns":9400000000}`)}}
 }
 
 func slo(check, window, sli, want, got, bound string, o verdict.Outcome, n, bad int, share float64) verdict.Finding {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/pkg/stdcopy"
 
 	"chaos/internal/target"
@@ -19,7 +21,9 @@ import (
 
 // What a fault needs inside a node's namespaces is done by a container beside it, of the proxy's image: the
 // nodes themselves get no capability and hold no tool. It joins the namespaces that it needs and gets the
-// capabilities that it needs there, and nothing else.
+// capabilities that it needs there, and nothing else. One stands there for as long as a fault does (startBeside); one
+// comes, does one thing and is gone (ask), and what a dead process left of such is removed like everything else that
+// carries our labels, also beside a target that is kept.
 type beside struct {
 	name   string
 	image  string // id
@@ -30,14 +34,13 @@ type beside struct {
 
 // Limits of such a container.
 const (
-	besideWithin = 8 * time.Second // from its making to its first word; a busy machine takes a second
 	lookWithin   = 2 * time.Second // one question to it
 	endsWithin   = 4 * time.Second // from being told to end to its end
 	besideMemory = 128 << 20
 	besidePids   = 64
 )
 
-// beside is such a container of this target, with no namespace of a node and no capability yet.
+// beside is such a container of this target, with no network, no namespace of a node and no capability yet.
 func (s *System) beside(ctx context.Context, name string, cmd ...string) (beside, error) {
 	image := s.images[proxyImage] // another process knows it from the proxy that runs
 	if image == "" {
@@ -55,18 +58,22 @@ func (s *System) beside(ctx context.Context, name string, cmd ...string) (beside
 	return beside{
 		name: s.container(name), image: image, labels: labels, cmd: cmd,
 		host: container.HostConfig{
-			CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges"}, ReadonlyRootfs: true,
+			NetworkMode: network.NetworkNone,
+			CapDrop:     []string{"ALL"}, SecurityOpt: []string{"no-new-privileges"}, ReadonlyRootfs: true,
 			LogConfig: container.LogConfig{Type: "none"},
 			Resources: container.Resources{Memory: besideMemory, MemorySwap: besideMemory, PidsLimit: &pids},
 		},
 	}, nil
 }
 
-// start makes and starts the container, and reads the first line that it prints. On error it is removed.
+func (b beside) config() *container.Config {
+	return &container.Config{Image: b.image, Cmd: b.cmd, User: "0:0", Labels: b.labels, AttachStdout: true, AttachStderr: true}
+}
+
+// startBeside makes and starts the container, and reads the first line that it prints. On error it is removed.
 func (d *daemon) startBeside(ctx context.Context, b beside) (line string, err error) {
-	config := &container.Config{Image: b.image, Cmd: b.cmd, User: "0:0", Labels: b.labels, AttachStdout: true, AttachStderr: true}
-	err = d.within(ctx, besideWithin, "run container "+b.name, func(ctx context.Context) error {
-		if _, err := d.cli.ContainerCreate(ctx, config, &b.host, nil, nil, b.name); err != nil {
+	err = d.within(ctx, workWithin, "run container "+b.name, func(ctx context.Context) error {
+		if _, err := d.cli.ContainerCreate(ctx, b.config(), &b.host, nil, nil, b.name); err != nil {
 			return err
 		}
 		at, err := d.cli.ContainerAttach(ctx, b.name, container.AttachOptions{Stream: true, Stdout: true, Stderr: true})
@@ -103,8 +110,11 @@ func (d *daemon) startBeside(ctx context.Context, b beside) (line string, err er
 	return strings.TrimSpace(line), nil
 }
 
-// runBeside runs the container to its end: it does one thing and says what came of it.
+// runBeside runs the container to its end: it does one thing and says what came of it. It never outlives who made
+// it: the engine removes it when it ends, and a sweep when it never began.
 func (d *daemon) runBeside(ctx context.Context, b beside) (line string, err error) {
+	delete(b.labels, LabelKeep)
+	b.host.AutoRemove = true
 	line, err = d.startBeside(ctx, b)
 	if err != nil {
 		return "", err
@@ -112,6 +122,29 @@ func (d *daemon) runBeside(ctx context.Context, b beside) (line string, err erro
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), workWithin)
 	defer cancel()
 	return line, d.remove(undo, b.name)
+}
+
+// ask runs the container to its end and reads its answer.
+func ask[Answer any](ctx context.Context, d *daemon, b beside) (a Answer, err error) {
+	line, err := d.runBeside(ctx, b)
+	if err != nil {
+		return a, err
+	}
+	return said[Answer](line)
+}
+
+// said reads what a container said: an answer as JSON, in which an error is the container's own.
+func said[Answer any](line string) (a Answer, err error) {
+	var failed struct {
+		Error string `json:"error"`
+	}
+	if err := errors.Join(json.Unmarshal([]byte(line), &failed), json.Unmarshal([]byte(line), &a)); err != nil {
+		return a, fmt.Errorf("it said %q", target.OneLine(line))
+	}
+	if failed.Error != "" {
+		return a, errors.New(failed.Error)
+	}
+	return a, nil
 }
 
 // endBeside tells a container that stands beside a node to end, and waits for that.

@@ -105,11 +105,13 @@ func (d *daemon) within(ctx context.Context, limit time.Duration, doing string, 
 
 // answers tells whether the engine answers at all, when a piece of work was not done in time: one that is slow
 // is not silent.
-func (d *daemon) answers(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin/2)
-	defer cancel()
-	_, err := d.cli.Ping(ctx)
-	return err == nil
+func (d *daemon) answers(ctx context.Context) bool { return d.ping(context.WithoutCancel(ctx)) == nil }
+
+func (d *daemon) ping(ctx context.Context) error {
+	return d.within(ctx, answerWithin/2, "answer a ping", func(ctx context.Context) error {
+		_, err := d.cli.Ping(ctx)
+		return err
+	})
 }
 
 // inspect looks at a container; found is false when there is none of that name.

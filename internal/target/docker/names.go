@@ -62,7 +62,7 @@ func (s *System) SetName(ctx context.Context, node, id string, f target.NameFaul
 	inNetwork(&b, c)
 	line, err := s.d.startBeside(ctx, b)
 	if err == nil {
-		_, err = resolverSaid(line)
+		_, err = said[resolver.Answer](line)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("in the network namespace of node %s: %w", node, err), s.ClearName(context.WithoutCancel(ctx), node, id))
@@ -74,16 +74,6 @@ func (s *System) SetName(ctx context.Context, node, id string, f target.NameFaul
 func inNetwork(b *beside, c container.InspectResponse) {
 	b.host.NetworkMode = container.NetworkMode("container:" + c.ID)
 	b.host.CapAdd = []string{"NET_ADMIN"}
-}
-
-func resolverSaid(line string) (a resolver.Answer, err error) {
-	if err := json.Unmarshal([]byte(line), &a); err != nil {
-		return a, fmt.Errorf("it said %q", target.OneLine(line))
-	}
-	if a.Error != "" {
-		return a, errors.New(a.Error)
-	}
-	return a, nil
 }
 
 // rule is a fault as the resolver knows it.
@@ -143,7 +133,7 @@ func (s *System) Name(ctx context.Context, node string) (st target.NameState, er
 	if err != nil {
 		return st, err
 	}
-	a, err := resolverSaid(res.Stdout)
+	a, err := said[resolver.Answer](res.Stdout)
 	if err != nil {
 		return st, fmt.Errorf("look at the names of node %s: %w %s", node, err, target.OneLine(res.Stderr))
 	}
@@ -177,12 +167,8 @@ func (s *System) visitNames(ctx context.Context, node string, n container.Inspec
 	if err != nil {
 		return a, err
 	}
-	delete(b.labels, LabelKeep) // it never outlives who made it
 	inNetwork(&b, n)
-	line, err := s.d.runBeside(ctx, b)
-	if err == nil {
-		a, err = resolverSaid(line)
-	}
+	a, err = ask[resolver.Answer](ctx, s.d, b)
 	if err != nil {
 		if now, look := s.State(ctx, node); look == nil && !now.Running {
 			return resolver.Answer{}, nil

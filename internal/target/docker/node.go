@@ -144,6 +144,9 @@ func ended(st target.State) string {
 	return fmt.Sprintf("exit code %d", st.ExitCode)
 }
 
+// Answers pings the engine.
+func (s *System) Answers(ctx context.Context) error { return s.d.ping(ctx) }
+
 // Died returns the nodes that are not running, and why, with their last log lines. Nodes that a fault
 // holds down are among them; the caller knows those.
 func (s *System) Died(ctx context.Context) (map[string]string, error) {

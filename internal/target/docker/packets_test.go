@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -19,18 +20,14 @@ import (
 // begin makes a visitor that never starts, as a process does that dies in the middle.
 func begin(t *testing.T, s *System, d *daemon, labels map[string]string, id string) {
 	t.Helper()
-	image, err := s.visitorImage(t.Context())
+	b, err := s.visitor(t.Context(), "redis", packet.Request{Op: packet.OpLook, ID: id})
 	if err != nil {
 		t.Fatal(err)
 	}
-	labels[labelVisit] = visitOf("redis", id)
-	delete(labels, LabelKeep)
-	config, host, err := visitor(image, "none", labels, packet.Request{Op: packet.OpLook})
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := s.container("packet-" + target.Token(4))
-	if _, err := d.cli.ContainerCreate(t.Context(), config, host, nil, nil, name); err != nil {
+	maps.Copy(b.labels, labels)
+	delete(b.labels, LabelKeep)
+	name := b.name
+	if _, err := d.cli.ContainerCreate(t.Context(), b.config(), &b.host, nil, nil, name); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -86,20 +83,39 @@ func TestWhatADeadProcessBeganInANamespace(t *testing.T) {
 	}
 }
 
-// What goes into a node's namespace may administer its network and nothing else.
-func TestVisitorsAreHardened(t *testing.T) {
-	c, h, err := visitor("image", "container:x", map[string]string{"a": "b"}, packet.Request{Op: packet.OpLook})
+// What stands beside a node may do nothing and sees nothing, and what goes into its network namespace may
+// administer that and nothing else.
+func TestBesideIsHardened(t *testing.T) {
+	s := &System{suite: "x", topology: targettest.Small(t).Topology, images: map[string]string{proxyImage: "image"}}
+	b, err := s.visitor(t.Context(), "redis", packet.Request{Op: packet.OpLook})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(h.CapDrop, []string{"ALL"}) || !slices.Equal(h.CapAdd, []string{"NET_ADMIN"}) || h.Privileged {
-		t.Errorf("capabilities -%v +%v, privileged %v", h.CapDrop, h.CapAdd, h.Privileged)
-	}
-	if !slices.Contains(h.SecurityOpt, "no-new-privileges") || !h.ReadonlyRootfs || !h.AutoRemove || h.Memory <= 0 || *h.PidsLimit <= 0 {
-		t.Errorf("%+v", h)
-	}
-	if len(h.Binds)+len(h.Mounts)+len(h.Devices)+len(c.Volumes) > 0 || h.PidMode != "" || h.IpcMode != "" || h.NetworkMode != "container:x" {
-		t.Errorf("it sees more than a network: %+v", h)
+	for what, want := range map[string]struct {
+		network container.NetworkMode
+		added   []string
+		join    func()
+	}{
+		"alone": {"none", nil, func() {}},
+		"in a network namespace": {"container:x", []string{"NET_ADMIN"}, func() {
+			inNetwork(&b, container.InspectResponse{ContainerJSONBase: &container.ContainerJSONBase{ID: "x"}})
+		}},
+	} {
+		b, err = s.visitor(t.Context(), "redis", packet.Request{Op: packet.OpLook})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.join()
+		c, h := b.config(), b.host
+		if !slices.Equal(h.CapDrop, []string{"ALL"}) || !slices.Equal(h.CapAdd, want.added) || h.Privileged {
+			t.Errorf("%s: capabilities -%v +%v, privileged %v", what, h.CapDrop, h.CapAdd, h.Privileged)
+		}
+		if !slices.Contains(h.SecurityOpt, "no-new-privileges") || !h.ReadonlyRootfs || h.Memory <= 0 || *h.PidsLimit <= 0 {
+			t.Errorf("%s: %+v", what, h)
+		}
+		if len(h.Binds)+len(h.Mounts)+len(h.Devices)+len(c.Volumes) > 0 || h.PidMode != "" || h.IpcMode != "" || h.NetworkMode != want.network {
+			t.Errorf("%s: it sees more: %+v", what, h)
+		}
 	}
 }
 
@@ -112,7 +128,7 @@ func TestProbe(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := New(Config{}).Probe(t.Context(), top)
-	if err != nil || p.Untried != "" || p.Lacks[target.VerbLoss] != "" {
+	if err != nil || p.Untried != "" || p.Lacks[target.VerbLoss]+p.Lacks[target.VerbNames] != "" {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if lacks := p.Lacks[target.VerbDelay]; lacks != "" && !strings.Contains(lacks, "the kernel has no sch_netem") {

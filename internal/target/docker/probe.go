@@ -2,33 +2,61 @@ package docker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/docker/docker/api/types/container"
-
 	"chaos/internal/packet"
+	"chaos/internal/resolver"
 	"chaos/internal/target"
 )
 
-// Probed is what trying out packet faults has shown.
+// Probed is what trying out the engine's kernel has shown.
 type Probed struct {
 	Lacks   map[target.Verb]string // what the engine's machine lacks for a verb
 	Untried string                 // why nothing could be tried, or ""
 }
 
-// probeWithin bounds the whole of it.
+// trial finds out whether the kernel has what some verbs need, in a container with a network namespace of its own.
+type trial struct {
+	verbs []target.Verb
+	cmd   []string
+	read  func(line string) (lacks map[target.Verb]string, err error)
+}
+
+// trials are all there are. A verb that is in none needs nothing of a kernel that an engine does not need itself.
+func trials() ([]trial, error) {
+	packets, err := json.Marshal(packet.Request{Op: packet.OpProbe})
+	return []trial{
+		{[]target.Verb{target.VerbLoss, target.VerbDelay}, []string{"packet", string(packets)}, func(line string) (map[target.Verb]string, error) {
+			a, err := said[packet.Answer](line)
+			return map[target.Verb]string{target.VerbLoss: a.Lacks[packet.OpLoss], target.VerbDelay: a.Lacks[packet.OpDelay]}, err
+		}},
+		{[]target.Verb{target.VerbNames}, []string{"resolver", "probe"}, func(line string) (map[target.Verb]string, error) {
+			a, err := said[resolver.Answer](line)
+			return map[target.Verb]string{target.VerbNames: a.Lacks}, err
+		}},
+	}, err
+}
+
+// probeWithin bounds one call of Probe.
 const probeWithin = 10 * time.Second
 
-// Probe tries what packet faults need of the engine's kernel, in a container with a network namespace of its
-// own. It builds and pulls nothing: without the proxy's image nothing is tried. t may be nil.
-func (r *Runtime) Probe(ctx context.Context, t *target.Topology) (p Probed, err error) {
+// Probe tries what faults need of the engine's kernel. It builds and pulls nothing: without the proxy's image
+// nothing is tried. t may be nil. With verbs, only what they need is tried.
+func (r *Runtime) Probe(ctx context.Context, t *target.Topology, verbs ...target.Verb) (p Probed, err error) {
+	all, err := trials()
+	if err != nil {
+		return p, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, probeWithin)
 	defer cancel()
 	s := &System{topology: t, suite: "probe-" + target.Token(4)}
+	s.run = s.suite
 	if s.d, err = dial(ctx); err != nil {
 		return p, err
 	}
@@ -44,24 +72,45 @@ func (r *Runtime) Probe(ctx context.Context, t *target.Topology) (p Probed, err 
 	if err != nil || image == "" {
 		return Probed{Untried: untried(err)}, nil
 	}
+	s.images = map[string]string{proxyImage: image}
 	if s.owner, err = s.self(ctx); err != nil {
 		return p, err
 	}
-	labels, err := s.labels(s.suite)
-	if err != nil {
-		return p, err
-	}
-	a, err := s.d.visit(ctx, s.container("packet"), image, container.NetworkMode("none"), labels, packet.Request{Op: packet.OpProbe})
-	if err != nil {
-		return p, fmt.Errorf("try out packet faults: %w", err)
-	}
 	p.Lacks = map[target.Verb]string{}
-	for op, verb := range map[string]target.Verb{packet.OpLoss: target.VerbLoss, packet.OpDelay: target.VerbDelay} {
-		if lacks := a.Lacks[op]; lacks != "" {
-			p.Lacks[verb] = lacks
+	for _, trial := range all {
+		if len(verbs) > 0 && !slices.ContainsFunc(verbs, trial.has) {
+			continue
+		}
+		if err := s.try(ctx, trial, p.Lacks); err != nil {
+			return p, err
 		}
 	}
 	return p, nil
+}
+
+func (t trial) has(v target.Verb) bool { return slices.Contains(t.verbs, v) }
+
+// try notes what the kernel lacks.
+func (s *System) try(ctx context.Context, t trial, lacks map[target.Verb]string) error {
+	b, err := s.beside(ctx, t.cmd[0]+"-"+target.Token(4), t.cmd...)
+	if err != nil {
+		return err
+	}
+	b.host.CapAdd = []string{"NET_ADMIN"}
+	line, err := s.d.runBeside(ctx, b)
+	if err != nil {
+		return fmt.Errorf("try out what %s needs: %w", t.verbs[0], err)
+	}
+	found, err := t.read(line)
+	if err != nil {
+		return fmt.Errorf("try out what %s needs: %w", t.verbs[0], err)
+	}
+	for verb, words := range found {
+		if words != "" {
+			lacks[verb] = target.OneLine(words)
+		}
+	}
+	return nil
 }
 
 func untried(err error) string {
@@ -82,20 +131,30 @@ func (r *Runtime) proxyImageID(ctx context.Context, s *System) (string, error) {
 	return m.present(ctx, w.images[proxyImage])
 }
 
-// lacking returns what Capabilities.Lacking is: the machine is tried at most once, when a packet fault is
+// lacking returns what Capabilities.Lacking is: each thing is tried at most once, when a fault that needs it is
 // planned. What can't be tried is taken to be there; then the fault itself fails, by name.
 func (r *Runtime) lacking(ctx context.Context) func(target.Verb) string {
-	probed := sync.OnceValue(func() Probed {
-		p, err := r.Probe(context.WithoutCancel(ctx), nil)
-		if err != nil {
-			return Probed{}
+	all, err := trials()
+	if err != nil {
+		return nil
+	}
+	probed := map[target.Verb]func() string{}
+	for _, t := range all {
+		once := sync.OnceValue(func() map[target.Verb]string {
+			p, err := r.Probe(context.WithoutCancel(ctx), nil, t.verbs...)
+			if err != nil {
+				return nil
+			}
+			return p.Lacks
+		})
+		for _, v := range t.verbs {
+			probed[v] = func() string { return once()[v] }
 		}
-		return p
-	})
+	}
 	return func(v target.Verb) string {
-		if v != target.VerbLoss && v != target.VerbDelay {
-			return ""
+		if lacks := probed[v]; lacks != nil {
+			return lacks()
 		}
-		return probed().Lacks[v]
+		return ""
 	}
 }

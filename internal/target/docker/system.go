@@ -54,6 +54,7 @@ var (
 	_ target.Protector = (*System)(nil)
 	_ target.Proxied   = (*System)(nil)
 	_ target.Watcher   = (*System)(nil)
+	_ target.Answering = (*System)(nil)
 
 	_ target.Collecting = (*System)(nil)
 )
