@@ -16,13 +16,13 @@ func effects() []string { return []string{"notification", "revenue"} }
 func duplicates(b *books, f *verdict.Finding) {
 	var bad []offence
 	for _, typ := range effects() {
-		seen := make(map[journal.ID]int, len(b.rows[typ]))
+		byEvent := func(r *journal.AuditRecord) journal.ID { return idOf(r.Ref) }
+		many := countBy(b.rows[typ], byEvent)
 		for _, r := range b.rows[typ] {
 			f.N++
-			if id := idOf(r.Ref); seen[id] == 0 {
-				seen[id] = 1
-			} else if seen[id]++; seen[id] == 2 {
-				bad = append(bad, offence{account: b.accountOf(r), off: r.Amount, record: r, note: fmt.Sprintf("event %s had a %s more than once", r.Ref, typ)})
+			if id := byEvent(r); many[id] > 1 {
+				bad = append(bad, offence{account: b.accountOf(r), off: r.Amount, record: r, note: fmt.Sprintf("event %s had a %s %d times", r.Ref, typ, many[id])})
+				many[id] = 0 // said
 			}
 		}
 	}

@@ -12,19 +12,15 @@ func parseID(text string) (id journal.ID, ok bool) {
 	n := 0
 	for i := 0; i < len(text) && n < 2*len(id); i++ {
 		digit := text[i]
-		switch {
-		case digit == '-':
+		if digit == '-' {
 			continue
-		case digit >= '0' && digit <= '9':
-			digit -= '0'
-		case digit >= 'a' && digit <= 'f':
-			digit -= 'a' - 10
-		case digit >= 'A' && digit <= 'F':
-			digit -= 'A' - 10
-		default:
-			return journal.ID{}, false
 		}
-		id[n/2] |= digit << (4 * (1 - n%2))
+		if digit -= '0'; digit > 9 {
+			if digit = text[i]&^0x20 - 'A' + 10; digit < 10 || digit > 15 { // &^0x20: as a capital
+				return journal.ID{}, false
+			}
+		}
+		id[n>>1] = id[n>>1]<<4 | digit
 		n++
 	}
 	if n < 2*len(id) {

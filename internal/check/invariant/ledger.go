@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"chaos/internal/journal"
 	"chaos/internal/verdict"
 )
 
@@ -18,16 +19,16 @@ import (
 // missing or yet to come. What is to come of an unknown outcome widens the count.
 func unbalanced(b *books, f *verdict.Finding) {
 	l := b.sumLedger()
-	f.N = len(l.order)
+	f.N = len(l.txns)
 	var bad []offence
 	blamed := make(map[int]bool) // accounts: one defect is one offence
-	for _, txn := range l.order {
-		t := l.txns[txn]
-		if t.account < 0 {
-			bad = append(bad, offence{account: -1, off: t.sum, note: fmt.Sprintf("transaction %s belongs to a payment that nobody knows", txn)})
-		} else if t.sum != 0 && !blamed[t.account] {
-			blamed[t.account] = true
-			bad = append(bad, offence{account: t.account, off: t.sum, note: fmt.Sprintf("transaction %s sums to %d instead of 0", txn, t.sum)})
+	for _, txn := range l.txns {
+		n, _, _ := b.find(txn.first)
+		if n < 0 {
+			bad = append(bad, offence{account: -1, off: txn.sum, record: txn.first, note: fmt.Sprintf("transaction %s belongs to a payment that nobody knows", txn.name)})
+		} else if txn.sum != 0 && !blamed[n] {
+			blamed[n] = true
+			bad = append(bad, offence{account: n, off: txn.sum, note: fmt.Sprintf("transaction %s sums to %d instead of 0", txn.name, txn.sum)})
 		}
 	}
 	unsure := 0
@@ -64,12 +65,6 @@ func (a *account) held() (low, high int64) {
 	return low, high
 }
 
-// transaction is the sum of the entries of one ledger transaction.
-type transaction struct {
-	sum     int64
-	account int
-}
-
 // balance is what one account of the ledger holds for one payment.
 type balance struct {
 	name   string
@@ -78,28 +73,25 @@ type balance struct {
 
 // sums are the ledger's entries, added up.
 type sums struct {
-	txns     map[string]transaction
-	order    []string // transactions as they first appear
+	txns     []group // by transaction (and currency)
 	balances [][]balance
 	total    int64
 }
 
-// sumLedger adds up by transaction (and currency) and by payment.
+// txnName is a transaction in one currency: amounts of two don't add up.
+func txnName(r *journal.AuditRecord) string {
+	if r.Currency == "" {
+		return r.Txn
+	}
+	return r.Txn + " " + r.Currency
+}
+
+// sumLedger adds up by transaction and by payment.
 func (b *books) sumLedger() sums {
-	l := sums{txns: make(map[string]transaction, len(b.ledger)/2), balances: make([][]balance, len(b.accounts))}
+	l := sums{balances: make([][]balance, len(b.accounts))}
+	l.txns, _ = sumBy(b.rows["ledger"], txnName)
 	for _, e := range b.ledger {
-		name := e.record.Txn
-		if e.record.Currency != "" {
-			name += " " + e.record.Currency
-		}
-		t, seen := l.txns[name]
-		if !seen {
-			l.order = append(l.order, name)
-			t.account = e.account
-		}
-		t.sum += e.record.Amount
 		l.total += e.record.Amount
-		l.txns[name] = t
 		if e.account < 0 {
 			continue
 		}

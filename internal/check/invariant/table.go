@@ -47,7 +47,7 @@ func Table() kind.Table[check.Check] {
 		{name: "honest_counters", want: "0 dishonest", needs: []string{"payment"}, judge: counters, demand: demandMetrics,
 			doc: "the target's counters say what its books say, over instances and restarts"},
 	} {
-		t = append(t, kind.Entry[check.Check]{Name: i.name, Doc: i.doc, New: func() check.Check { return &i }})
+		t = append(t, kind.Entry[check.Check]{Name: i.name, Doc: i.doc, New: func() check.Check { made := i; return &made }})
 	}
 	return t
 }
