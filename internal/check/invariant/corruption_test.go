@@ -321,3 +321,46 @@ func TestHealthyRunsPass(t *testing.T) {
 		}
 	}
 }
+
+// What a subscriber without an inbox took is not known: nothing is lost for certain, and nothing passes.
+func TestSubscribers(t *testing.T) {
+	eventsOf := func(s *checktest.Story) verdict.Finding {
+		c, _ := Table().New("no_lost_event")
+		return c.Judge(s.H)
+	}
+	subscribe := func(s *checktest.Story, consumer, typ string) {
+		s.H.Audit = append(s.H.Audit, journal.AuditRecord{Source: "events", Type: "subscription", ID: consumer + typ, Account: consumer, State: typ})
+	}
+	silence := func(s *checktest.Story, consumer string) {
+		s.H.Audit = slices.DeleteFunc(s.H.Audit, func(r journal.AuditRecord) bool {
+			return r.Type == "inbox" && (consumer == "" || r.Account == consumer)
+		})
+	}
+	for name, x := range map[string]struct {
+		spoil   func(s *checktest.Story)
+		outcome verdict.Outcome
+		why     string
+	}{
+		"inferred": {func(*checktest.Story) {}, verdict.Pass, "inferred"},
+		"declared": {func(s *checktest.Story) { subscribe(s, "notify", "order.created") }, verdict.Pass, "each of"},
+		"declared, and never taken": {func(s *checktest.Story) {
+			subscribe(s, "notify", "inventory.reserved")
+		}, verdict.Fail, "notify has not taken it"},
+		"no inbox of one": {func(s *checktest.Story) {
+			silence(s, "notify")
+			subscribe(s, "notify", "order.created")
+		}, verdict.Inconclusive, "taken by notify is not known"},
+		"no inbox": {func(s *checktest.Story) { silence(s, "") }, verdict.Inconclusive, "taken by anybody is not known"},
+		"no inbox, and an event is missing": {func(s *checktest.Story) {
+			silence(s, "")
+			id := s.Drop("event", 3).ID
+			s.H.Audit = slices.DeleteFunc(s.H.Audit, func(r journal.AuditRecord) bool { return r.Type == "event" && r.ID == id })
+		}, verdict.Fail, "not in the broker's log"},
+	} {
+		s := checktest.Shop(3, 200)
+		x.spoil(s)
+		if f := eventsOf(s); f.Outcome != x.outcome || !strings.Contains(f.Why, x.why) {
+			t.Errorf("%s: %s (%s), want %s with %q", name, f.Outcome, f.Why, x.outcome, x.why)
+		}
+	}
+}

@@ -62,6 +62,7 @@ type eventLog struct {
 	taken     map[journal.ID]uint64  // by event id: one bit for each consumer
 	consumers []string               // the bits, in order; more than maxConsumers are not told apart
 	wants     map[string]uint64      // by type of event: consumers that subscribe to it
+	heard     uint64                 // consumers with an inbox; what the others took is not known
 	declared  bool                   // the broker says who subscribes; else whoever took one event of a type wants them all
 	again     int                    // copies beyond the first in the log
 	twice     []*journal.AuditRecord // inbox rows of an event that its consumer had taken before
@@ -121,6 +122,7 @@ func (b *books) readEvents() {
 			l.twice = append(l.twice, r)
 		}
 		l.taken[id] |= bit
+		l.heard |= bit
 		if !l.declared {
 			l.wants[r.State] |= bit
 		}
@@ -131,7 +133,8 @@ func (b *books) readEvents() {
 // order or a reservation requires, or that was promised (an outbox row) or taken (an inbox row), but that the
 // broker's log lacks; and one that the log has, but that a subscriber has not taken.
 //
-// Whoever took one event of a type subscribes to it, unless the broker itself says who does. What
+// Whoever took one event of a type subscribes to it, unless the broker itself says who does. Of a subscriber without any
+// inbox row it is not known what it took: with nothing lost for certain that is Inconclusive. What
 // no_illegal_transition or no_orphan_reservation names has no state that requires anything.
 func lostEvents(b *books, f *verdict.Finding) {
 	var bad []offence
@@ -157,7 +160,7 @@ func lostEvents(b *books, f *verdict.Finding) {
 	f.N = len(b.log.events)
 	b.required(func(r *journal.AuditRecord, typ, why string) { f.N++; lose(r, typ, why) })
 	for _, r := range b.log.events {
-		lacking := b.log.wants[r.State] &^ b.log.taken[idOf(r.ID)]
+		lacking := b.log.wants[r.State] & b.log.heard &^ b.log.taken[idOf(r.ID)]
 		for i, name := range b.log.consumers {
 			if lacking&(1<<i) != 0 {
 				bad = append(bad, offence{account: b.accountOf(r), record: r, note: fmt.Sprintf("%s is in the broker's log, but %s has not taken it", r.State, name)})
@@ -166,12 +169,29 @@ func lostEvents(b *books, f *verdict.Finding) {
 	}
 	f.Want = "0 lost"
 	b.conclude(f, bad, ruling{noun: "lost", pass: fmt.Sprintf("each of %d events is in the log and was taken by each of its subscribers", f.N)})
-	if f.Outcome == verdict.Pass && len(b.log.taken) == 0 {
-		f.Outcome, f.Why = verdict.Inconclusive, "no witness has a record of type inbox: which subscriber took what is not known"
+	if deaf := b.log.deaf(); deaf != "" {
+		if f.Outcome == verdict.Pass {
+			f.Outcome, f.Why = verdict.Inconclusive, "no event is missing in the log"
+		}
+		f.Why += "; what was taken by " + deaf + " is not known: no witness has an inbox record of it"
 	}
 	if !b.log.declared {
 		f.Why += "; who subscribes was inferred from the inboxes"
 	}
+}
+
+// deaf are the subscribers of whom no inbox is known.
+func (l *eventLog) deaf() string {
+	if l.heard == 0 && !l.declared {
+		return "anybody"
+	}
+	var names []string
+	for i, name := range l.consumers {
+		if l.heard&(1<<i) == 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // lostEvent tells one missing event from another.
