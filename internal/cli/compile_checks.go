@@ -36,12 +36,12 @@ type size struct {
 // the faults are known, it refuses those that could only end Inconclusive.
 func (c *compiler) checks(loads, faults bool) {
 	var compiled [][]check.Check
-	var kinds []check.Check
+	var invariants, kinds []check.Check
 	fine := c.fine(func() {
 		if loads {
 			compiled = c.objectives()
 		}
-		c.invariants()
+		invariants = c.invariants()
 		kinds = c.kinds()
 	})
 	if !fine || !loads || !faults || c.draft {
@@ -54,11 +54,23 @@ func (c *compiler) checks(loads, faults bool) {
 		}
 	}
 	for i, ch := range kinds {
-		if d, ok := ch.(check.Demanding); ok {
-			if err := d.Demands(c.plan.Info); err != nil {
-				at := c.exp.Checks[i]
-				c.errs.Add(at.Node, at.Kind.Node.Errorf("check %s: %w", at.Called(), err))
-			}
+		at := c.exp.Checks[i]
+		c.demands(ch, at.Kind.Node, "check "+at.Called())
+	}
+	if c.plan.Topology == nil {
+		return // a stored run is judged by what its witnesses said
+	}
+	for i, ch := range invariants {
+		at := c.exp.Invariants[i]
+		c.demands(ch, at.Node, "invariant "+at.Name)
+	}
+}
+
+// demands refuses a check that asks for what the target lacks.
+func (c *compiler) demands(ch check.Check, at spec.Node, name string) {
+	if d, ok := ch.(check.Demanding); ok {
+		if err := d.Demands(c.plan.Info); err != nil {
+			c.errs.Add(at, at.Errorf("%s: %w", name, err))
 		}
 	}
 }
@@ -185,16 +197,20 @@ func (c *compiler) rate(load string) float64 {
 	return 0
 }
 
-func (c *compiler) invariants() {
+// invariants binds those that must hold whatever was broken.
+func (c *compiler) invariants() []check.Check {
 	table := catalog.Invariants()
-	for _, r := range c.exp.Invariants {
+	bound := make([]check.Check, len(c.exp.Invariants))
+	for i, r := range c.exp.Invariants {
 		ch, err := table.New(r.Name)
 		if err != nil {
 			c.errs.Add(r.Node, r.Node.Unknown("invariant", r.Name, table.Names()))
 			continue
 		}
+		bound[i] = ch
 		c.plan.Checks = append(c.plan.Checks, ch)
 	}
+	return bound
 }
 
 // guards compiles those that watch this variant.
