@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/client"
+
 	"chaos/internal/journal"
+	"chaos/internal/verdict"
 )
 
 // app answers on the address it is given.
@@ -31,6 +34,7 @@ type kept struct {
 	name, runtime string
 	up            string // what target up printed
 	others        others
+	env           []string
 }
 
 func newKept(t *testing.T, runtime string) *kept {
@@ -79,6 +83,7 @@ func newKept(t *testing.T, runtime string) *kept {
 func (k *kept) command(args ...string) *exec.Cmd {
 	c := exec.Command(k.binary, args...)
 	c.Dir, c.Env = k.dir, append(os.Environ(), "TMPDIR="+filepath.Join(k.dir, "tmp")) // a lock of its own
+	c.Env = append(c.Env, k.env...)
 	return c
 }
 
@@ -218,4 +223,45 @@ func TestInject(t *testing.T) {
 	if _, out := k.chaos("target", "status"); strings.Contains(out, "HURT target "+k.name) {
 		t.Errorf("healed, and still hurt:\n%s", out)
 	}
+}
+
+// TestInjectWhileTheEngineGoesSilent takes the engine away under a fault made by hand: the command does not wait for the end
+// of it, says what is left, and its watchdog heals when the engine answers again.
+func TestInjectWhileTheEngineGoesSilent(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not run with -short: drives real containers")
+	}
+	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err == nil {
+		defer api.Close()
+		_, err = api.Ping(t.Context())
+	}
+	if err != nil {
+		t.Skipf("not run: no Docker engine answers: %v", err)
+	}
+	to, isSocket := strings.CutPrefix(api.DaemonHost(), "unix://")
+	if !isSocket {
+		t.Skipf("not run: the engine is at %s, not at a unix socket", api.DaemonHost())
+	}
+	k, s := newKept(t, "docker"), newSocket(t, to)
+	k.env = []string{"DOCKER_HOST=unix://" + s.path}
+	p := k.active("inject", "node.pause", "cache", "--for", "1h", "--runtime", "docker")
+	k.env = nil
+	s.stop()
+	if _ = p.Wait(); p.ProcessState.ExitCode() != verdict.ExitResidue {
+		t.Errorf("exit %v", p.ProcessState)
+	}
+	said, err := os.ReadFile(filepath.Join(k.dir, "log"))
+	if err != nil || !strings.Contains(string(said), "does not answer") || !strings.Contains(string(said), "something is left") {
+		t.Errorf("%v; it said:\n%s", err, said)
+	}
+	if k.asks("cache") {
+		t.Error("nothing is left: the test does not test what it should")
+	}
+	k.want(3, "left node.pause on node:cache", "inject", "node.stop", "front", "--for", "1s", "--runtime", "docker")
+	s.resume()
+	k.until("the watchdog has healed it", func() bool {
+		_, out := k.chaos("target", "status")
+		return !strings.Contains(out, "HURT target "+k.name) && k.asks("cache")
+	})
 }

@@ -50,6 +50,9 @@ func (p *pump) fail(err error) bool {
 // wait reads until something arrives, or just waits when there is nothing to read
 // or no room. False: the pump has ended.
 func (p *pump) wait(until time.Time, kicks uint64) bool {
+	if !until.IsZero() && p.q.len() > 0 && until.Equal(p.q.first().due) {
+		p.link.proxy.server.alarm.at(until)
+	}
 	if p.ended || p.q.full() || p.crammed() {
 		return p.sleep(until)
 	}

@@ -57,6 +57,7 @@ type Server struct {
 	buffers   sync.Pool // of *[chunkSize]byte
 	lease     lease
 	patience  patience
+	alarm     alarm
 	wg        sync.WaitGroup // every goroutine of the data plane
 
 	admin       sync.Mutex // serialises create, populate, delete, reset, close
@@ -135,6 +136,7 @@ func (s *Server) Close() {
 	}
 	s.admin.Unlock()
 	s.wg.Wait()
+	s.alarm.close()
 }
 
 func (s *Server) get(name string) (*proxy, error) {
