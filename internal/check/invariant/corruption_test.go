@@ -91,6 +91,18 @@ func (c *hand) count(series string, by float64) {
 	}
 }
 
+// halt lets a refund stand still and returns its key.
+func (c *hand) halt() string {
+	p := c.row("payment", in("REFUNDED"))
+	p.State = "REFUNDING"
+	for i := range c.s.H.Audit {
+		if r := &c.s.H.Audit[i]; r.Type == "refund" && r.Source == "payments" && r.Key == p.Key {
+			r.State = "PENDING"
+		}
+	}
+	return p.Key
+}
+
 // corruptions are what can go wrong, once each.
 func corruptions() []corruption {
 	return slices.Concat(moneyCorruptions(), sagaCorruptions(), eventCorruptions(), answerCorruptions())
@@ -151,14 +163,16 @@ func sagaCorruptions() []corruption {
 				return r.State == "CANCELLED" && c.state("payment", r.Key) == "REFUNDED"
 			}).State = "COMPENSATING"
 		}, "no_stuck_payment"},
-		{"a refund that stands still", func(c *hand) {
-			r := c.row("payment", in("REFUNDED"))
-			r.State = "REFUNDING"
-			for i := range c.s.H.Audit {
-				if x := &c.s.H.Audit[i]; x.Type == "refund" && x.Source == "payments" && x.Key == r.Key {
-					x.State = "PENDING"
+		{"a refund that stands still", func(c *hand) { c.halt() }, "no_stuck_payment"},
+		{"a refund that was done and not written down", func(c *hand) {
+			key, n := c.halt(), 0
+			c.s.H.Audit = slices.DeleteFunc(c.s.H.Audit, func(r journal.AuditRecord) bool {
+				if r.Type != "ledger" || r.Key != key {
+					return false
 				}
-			}
+				n++
+				return n > 2
+			})
 		}, "no_stuck_payment"},
 		{"hold stock for a cancelled order", func(c *hand) { c.row("reservation", in("REJECTED")).State = "HELD" }, "no_orphan_reservation"},
 		{"lose the stock of a confirmed order", func(c *hand) { c.drop("reservation", in("SOLD")) }, "no_orphan_reservation"},
