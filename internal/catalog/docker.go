@@ -26,10 +26,10 @@ func EnsureImages(ctx context.Context, binary string, t *target.Topology, progre
 	return docker.New(docker.Config{Binary: binary}).Ensure(ctx, t, progress)
 }
 
-// Probed is what trying out packet faults has shown.
+// Probed is what trying out what faults need of the engine's machine has shown.
 type Probed = docker.Probed
 
-// ProbePackets tries what packet faults need of the Docker engine's kernel. It builds and pulls nothing.
-func ProbePackets(ctx context.Context, binary string, t *target.Topology) (Probed, error) {
+// ProbeEngine tries what packet faults and slow disks need of the Docker engine's machine. It builds and pulls nothing.
+func ProbeEngine(ctx context.Context, binary string, t *target.Topology) (Probed, error) {
 	return docker.New(docker.Config{Binary: binary}).Probe(ctx, t)
 }

@@ -49,10 +49,10 @@ func (a *app) doctor(ctx context.Context, args []string) error {
 	all := a.examineEngine(ctx)
 	if all[0].OK {
 		all = append(all, a.examineImages(ctx, args))
-		all = append(all, a.examinePackets(ctx, args)...)
+		all = append(all, a.examineFaults(ctx, args)...)
 	}
 	programs := a.examinePrograms(args)
-	all = append(all, programs, a.examineRuntimes(all[0], programs), a.examineLeftovers(ctx))
+	all = append(all, programs, a.examineTracing(ctx), a.examineRuntimes(all[0], programs), a.examineLeftovers(ctx))
 	all = append(all, a.examineTools()...)
 	all = append(all, a.examineMachine()...)
 	ill := false

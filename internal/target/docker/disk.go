@@ -68,14 +68,18 @@ func ballastSaid(line string) (a ballast.Answer, err error) {
 	return a, nil
 }
 
-// FillDisk starts the container that fills it.
-func (s *System) FillDisk(ctx context.Context, node, id, folder string, leave int64) error {
+// onDisk starts the container that does a fault to a folder of a node, which prepare completes; said reads its first
+// line. What it may have begun when that fails is undone. One at a time is on a node's disk.
+func (s *System) onDisk(ctx context.Context, node, id, folder string, prepare func(*beside, container.InspectResponse) error, said func(line string) error, undo func(context.Context) error) error {
 	c, err := s.inspected(ctx, node)
 	if err == nil && !c.State.Running {
 		err = fmt.Errorf("node %s does not run", node)
 	}
 	if err != nil {
 		return err
+	}
+	if spec, _ := s.spec(node); !slices.Contains(spec.Folders(), folder) {
+		return fmt.Errorf("node %s has no folder %s", node, folder)
 	}
 	there, found, err := s.d.inspect(ctx, s.container(s.diskOf(node)))
 	switch {
@@ -84,25 +88,35 @@ func (s *System) FillDisk(ctx context.Context, node, id, folder string, leave in
 	case found:
 		return fmt.Errorf("a fault is on the disk of node %s: %s", node, there.Config.Labels[labelDisk])
 	}
-	spec, _ := s.spec(node)
 	b, err := s.beside(ctx, s.diskOf(node))
+	if err == nil {
+		err = prepare(&b, c)
+	}
 	if err != nil {
 		return err
 	}
-	file, err := s.reach(&b, spec, c, folder)
-	if err != nil {
-		return err
-	}
-	b.cmd = []string{"ballast", "hold", file, strconv.FormatInt(leave, 10)}
 	b.labels[labelDisk], b.labels[labelFolder], b.labels[labelBeside] = id, folder, node
 	line, err := s.d.startBeside(ctx, b)
 	if err == nil {
-		_, err = ballastSaid(line)
+		err = said(line)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("fill %s of node %s: %w", folder, node, err), s.FreeDisk(context.WithoutCancel(ctx), node, id, folder))
+		return errors.Join(fmt.Errorf("on %s of node %s: %w", folder, node, err), undo(context.WithoutCancel(ctx)))
 	}
 	return nil
+}
+
+// FillDisk starts the container that fills it.
+func (s *System) FillDisk(ctx context.Context, node, id, folder string, leave int64) error {
+	spec, _ := s.spec(node)
+	return s.onDisk(ctx, node, id, folder, func(b *beside, c container.InspectResponse) error {
+		file, err := s.reach(b, spec, c, folder)
+		b.cmd = []string{"ballast", "hold", file, strconv.FormatInt(leave, 10)}
+		return err
+	}, func(line string) error {
+		_, err := ballastSaid(line)
+		return err
+	}, func(ctx context.Context) error { return s.FreeDisk(ctx, node, id, folder) })
 }
 
 // Disk asks the container, or looks whether one left its file.

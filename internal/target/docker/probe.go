@@ -14,7 +14,7 @@ import (
 	"chaos/internal/target"
 )
 
-// Probed is what trying out packet faults has shown.
+// Probed is what trying out what faults need of the engine's machine has shown.
 type Probed struct {
 	Lacks   map[target.Verb]string // what the engine's machine lacks for a verb
 	Untried string                 // why nothing could be tried, or ""
@@ -23,7 +23,7 @@ type Probed struct {
 // probeWithin bounds the whole of it.
 const probeWithin = 10 * time.Second
 
-// Probe tries what packet faults need of the engine's kernel, in a container with a network namespace of its
+// Probe tries what packet faults and slow disks need of the engine's machine, in containers with namespaces of their
 // own. It builds and pulls nothing: without the proxy's image nothing is tried. t may be nil.
 func (r *Runtime) Probe(ctx context.Context, t *target.Topology) (p Probed, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeWithin)
@@ -61,7 +61,31 @@ func (r *Runtime) Probe(ctx context.Context, t *target.Topology) (p Probed, err 
 			p.Lacks[verb] = lacks
 		}
 	}
+	s.images, s.run = map[string]string{proxyImage: image}, s.suite
+	if lacks, err := s.tryTracing(ctx); err != nil {
+		return p, fmt.Errorf("try out slow disks: %w", err)
+	} else if lacks != "" {
+		p.Lacks[target.VerbSlow] = lacks
+	}
 	return p, nil
+}
+
+// tryTracing lets a container do to a process of its own what makes a disk slow, and returns why it can't.
+func (s *System) tryTracing(ctx context.Context) (lacks string, err error) {
+	b, err := s.beside(ctx, "trace", "slowdisk", "try", "/dev/shm")
+	if err != nil {
+		return "", err
+	}
+	delete(b.labels, LabelKeep) // it never outlives who made it
+	b.host.CapAdd = tracing()
+	line, err := s.d.runBeside(ctx, b)
+	if err != nil {
+		return "", err
+	}
+	if _, err := slowdiskSaid(line); err != nil {
+		return err.Error(), nil
+	}
+	return "", nil
 }
 
 func untried(err error) string {
@@ -82,8 +106,8 @@ func (r *Runtime) proxyImageID(ctx context.Context, s *System) (string, error) {
 	return m.present(ctx, w.images[proxyImage])
 }
 
-// lacking returns what Capabilities.Lacking is: the machine is tried at most once, when a packet fault is
-// planned. What can't be tried is taken to be there; then the fault itself fails, by name.
+// lacking returns what Capabilities.Lacking is: the machine is tried at most once, when a packet fault or a slow disk
+// is planned. What can't be tried is taken to be there; then the fault itself fails, by name.
 func (r *Runtime) lacking(ctx context.Context) func(target.Verb) string {
 	probed := sync.OnceValue(func() Probed {
 		p, err := r.Probe(context.WithoutCancel(ctx), nil)
@@ -93,9 +117,10 @@ func (r *Runtime) lacking(ctx context.Context) func(target.Verb) string {
 		return p
 	})
 	return func(v target.Verb) string {
-		if v != target.VerbLoss && v != target.VerbDelay {
-			return ""
+		switch v {
+		case target.VerbLoss, target.VerbDelay, target.VerbSlow:
+			return probed().Lacks[v]
 		}
-		return probed().Lacks[v]
+		return ""
 	}
 }

@@ -39,38 +39,14 @@ func inMounts(b *beside, c container.InspectResponse, do, folder string) {
 
 // ProtectDisk starts the container that makes it read-only.
 func (s *System) ProtectDisk(ctx context.Context, node, id, folder string) error {
-	c, err := s.inspected(ctx, node)
-	if err == nil && !c.State.Running {
-		err = fmt.Errorf("node %s does not run", node)
-	}
-	if err != nil {
+	return s.onDisk(ctx, node, id, folder, func(b *beside, c container.InspectResponse) error {
+		inMounts(b, c, "hold", folder)
+		s.visited(s.diskOf(node) + folder)
+		return nil
+	}, func(line string) error {
+		_, err := readonlySaid(line)
 		return err
-	}
-	if spec, _ := s.spec(node); !slices.Contains(spec.Folders(), folder) {
-		return fmt.Errorf("node %s has no folder %s", node, folder)
-	}
-	there, found, err := s.d.inspect(ctx, s.container(s.diskOf(node)))
-	switch {
-	case err != nil:
-		return err
-	case found:
-		return fmt.Errorf("a fault is on the disk of node %s: %s", node, there.Config.Labels[labelDisk])
-	}
-	b, err := s.beside(ctx, s.diskOf(node))
-	if err != nil {
-		return err
-	}
-	inMounts(&b, c, "hold", folder)
-	b.labels[labelDisk], b.labels[labelFolder], b.labels[labelBeside] = id, folder, node
-	s.visited(s.diskOf(node) + folder)
-	line, err := s.d.startBeside(ctx, b)
-	if err == nil {
-		_, err = readonlySaid(line)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("make %s of node %s read-only: %w", folder, node, err), s.UnprotectDisk(context.WithoutCancel(ctx), node, id, folder))
-	}
-	return nil
+	}, func(ctx context.Context) error { return s.UnprotectDisk(ctx, node, id, folder) })
 }
 
 // Protection asks the container, or looks whether one left its mount.
