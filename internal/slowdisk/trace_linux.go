@@ -346,11 +346,12 @@ func (t *tracer) release(now time.Time) {
 	for len(t.queue) > 0 && !t.queue[0].due.After(now) {
 		h := t.queue[0]
 		t.queue = t.queue[1:]
+		added := time.Since(h.since)                         // no more than the process itself sees
 		if ptrace(unix.PTRACE_SYSCALL, h.tid, 0, 0) != nil { // it was killed
 			t.lost()
 			continue
 		}
-		t.done(h.op, h.asked, time.Since(h.since))
+		t.done(h.op, h.asked, added)
 	}
 }
 
