@@ -22,7 +22,7 @@ func TestTables(t *testing.T) {
 	examine(t, seen, Invariants())
 	examine(t, seen, Checks())
 	examine(t, seen, Runtimes(Setting{}))
-	for _, name := range []string{"toxic.latency", "toxic.bandwidth", "toxic.slow_close", "toxic.slicer", "toxic.limit_data", "toxic.timeout", "toxic.reset_peer", "toxic.corrupt", "toxic.reset", "toxic.down", "http.status", "http.delay", "http.abort", "http.body", "http.header", "node.stop", "node.kill", "node.pause", "node.restart", "node.disconnect", "node.limit", "node.replace", "node.crash_loop", "packet.loss", "packet.delay", "dependency", "disk.fill", "disk.read_only", "dns.wrong", "dns.slow", "dns.no_such_host", "clock.offset", "vegeta", "no_lost_payment", "trace_completeness", "log_schema", "no_drift", "docker", "process"} {
+	for _, name := range []string{"toxic.latency", "toxic.bandwidth", "toxic.slow_close", "toxic.slicer", "toxic.limit_data", "toxic.timeout", "toxic.reset_peer", "toxic.corrupt", "toxic.reset", "toxic.down", "http.status", "http.delay", "http.abort", "http.body", "http.header", "node.stop", "node.kill", "node.pause", "node.restart", "node.disconnect", "node.limit", "node.replace", "node.crash_loop", "packet.loss", "packet.delay", "dependency", "disk.fill", "disk.read_only", "disk.slow", "dns.wrong", "dns.slow", "dns.no_such_host", "clock.offset", "vegeta", "no_lost_payment", "trace_completeness", "log_schema", "no_drift", "docker", "process"} {
 		if !seen[name] {
 			t.Errorf("%s is in no table", name)
 		}

@@ -18,6 +18,11 @@ func MissingPrograms(s Setting, t *target.Topology) []string {
 	return process.New(process.Config{Binary: s.Binary, AllowSubstitutes: s.AllowSubstitutes}).Missing(t)
 }
 
+// TryTracing tells why this machine can't do to processes what a slow disk needs, or "".
+func TryTracing(ctx context.Context, s Setting) string {
+	return process.New(process.Config{Binary: s.Binary}).TryTracing(ctx)
+}
+
 // Substitute runs the built-in stand-in for a program.
 func Substitute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	return process.Substitute(ctx, args, stdin, stdout, stderr)

@@ -6,6 +6,7 @@ import (
 	"chaos/internal/ballast"
 	"chaos/internal/readonly"
 	"chaos/internal/resolver"
+	"chaos/internal/slowdisk"
 )
 
 // resolverCommand is what runs beside a node, in a container of the proxy's image; it is for nobody else.
@@ -43,6 +44,19 @@ func (a *app) readonlyCommand() *cobra.Command {
 		DisableFlagParsing: true,
 		RunE: func(c *cobra.Command, args []string) error {
 			return exit(readonly.Main(c.Context(), args, a.Stdout, a.Stderr), nil)
+		},
+	}
+}
+
+// slowdiskCommand runs beside a node likewise, in a container or as a process.
+func (a *app) slowdiskCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                "slowdisk",
+		Short:              "Hold what other processes do in a folder",
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			return exit(slowdisk.Main(c.Context(), args, a.Stdin, a.Stdout, a.Stderr), nil)
 		},
 	}
 }

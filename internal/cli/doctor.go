@@ -52,7 +52,7 @@ func (a *app) doctor(ctx context.Context, args []string) error {
 		all = append(all, a.examineKernel(ctx, args)...)
 	}
 	programs := a.examinePrograms(args)
-	all = append(all, programs, a.examineRuntimes(all[0], programs), a.examineLeftovers(ctx))
+	all = append(all, programs, a.examineTracing(ctx), a.examineRuntimes(all[0], programs), a.examineLeftovers(ctx))
 	all = append(all, a.examineTools()...)
 	all = append(all, a.examineMachine()...)
 	ill := false

@@ -21,7 +21,18 @@ func kernelNeeds() []kernelNeed {
 			"only packet.delay needs it: on the engine's machine, modprobe sch_netem, or a kernel that has it; toxic.latency delays an edge without it"},
 		{target.VerbNames, "name lookups", "nf_tables, with nat",
 			"only dns.* needs it: on the engine's machine, modprobe -a nf_tables nft_nat nft_chain_nat, or a kernel that has them"},
+		{target.VerbSlow, "slow disk", "in containers: system calls can be held", slowDiskNeeds("in containers")},
 	}
+}
+
+func slowDiskNeeds(where string) string {
+	return "only disk.slow " + where + " needs it: Linux 5.3 or newer on amd64 or arm64, and the right to trace other processes (SYS_PTRACE, or kernel.yama.ptrace_scope=0 for processes of one's own)"
+}
+
+// examineTracing tries whether runtime process can slow disks on this machine.
+func (a *app) examineTracing(ctx context.Context) finding {
+	f := finding{What: "slow disk", Do: slowDiskNeeds("with runtime process")}
+	return f.tried(catalog.TryTracing(ctx, a.setting()), "of processes: system calls can be held")
 }
 
 // examineKernel tries whether the engine's kernel has what some faults need. It takes a second or two, and builds

@@ -46,7 +46,7 @@ and named · 4 aborted by a guard · 64 bad usage or file · 70 harness error ·
 	add(groupRun, a.runCommand(), a.injectCommand(), a.planCommand(), a.validateCommand(), a.listCommand(), a.kindsCommand(), a.schemaCommand(), a.healCommand())
 	add(groupRead, a.judgeCommand(), a.reportCommand(), a.traceCommand(), a.exportCommand())
 	add(groupTarget, a.targetCommand(), a.imagesCommand(), a.doctorCommand())
-	root.AddCommand(a.proxyCommand(), a.packetCommand(), a.collectCommand(), a.resolverCommand(), a.ballastCommand(), a.readonlyCommand(), a.versionCommand(), a.watchdogCommand(), a.substituteCommand())
+	root.AddCommand(a.proxyCommand(), a.packetCommand(), a.collectCommand(), a.resolverCommand(), a.ballastCommand(), a.readonlyCommand(), a.slowdiskCommand(), a.versionCommand(), a.watchdogCommand(), a.substituteCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%w\nsee: %s --help", err, c.CommandPath())
 	})

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"chaos/internal/slowdisk"
 )
 
 // Filler is the capability behind VerbFill: a node's folder can be filled. Only one on a file system of its own
@@ -67,4 +69,26 @@ type Protection struct {
 	Attempt string `json:"attempt,omitempty"` // why a file could not be made in it just now; "": it could, or nobody could try
 	Writers int    `json:"writers"`           // files in it that were open for writing before, and still are: they are not read-only
 	Missed  string `json:"missed,omitempty"`  // why it is not as the fault made it any more, such as a node that has ended, or ""
+}
+
+// Slower is the capability behind VerbSlow: what a node's processes do in a folder can be held. One fault at a time may
+// be on a node's disk.
+type Slower interface {
+	// SlowDisk makes a folder (NodeSpec.Folders) of a node, which must run, slow under an id of the caller's. One under
+	// another id is an error, and so is one under the same.
+	SlowDisk(ctx context.Context, node, id, folder string, s slowdisk.Slow) error
+	// Slowness tells what came of it.
+	Slowness(ctx context.Context, node string) (Slowness, error)
+	// UnslowDisk ends it if it was made under the id; what is held is done at once. Nothing made so, and a node that
+	// does not run, are not errors.
+	UnslowDisk(ctx context.Context, node, id string) error
+}
+
+// Slowness is what a fault has held on a node's disk.
+type Slowness struct {
+	ID     string                    `json:"id,omitempty"`     // of the fault that is on the node's disk; "": none
+	Counts map[string]slowdisk.Count `json:"counts,omitempty"` // by operation
+	Held   int                       `json:"held"`             // now
+	Passed uint64                    `json:"passed"`           // other system calls of the node's processes
+	Missed string                    `json:"missed,omitempty"` // why it is not slow any more, such as a node that has ended, or ""
 }

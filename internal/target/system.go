@@ -28,6 +28,7 @@ const (
 	VerbDelay      Verb = "node.delay"      // Delayer
 	VerbFill       Verb = "disk.fill"       // Filler
 	VerbReadOnly   Verb = "disk.read_only"  // Protector
+	VerbSlow       Verb = "disk.slow"       // Slower
 	VerbNames      Verb = "node.names"      // Namer
 	VerbEdge       Verb = "edge.toxic"      // Proxied
 	VerbCall       Verb = "node.call"       // System.Call

@@ -12,7 +12,7 @@ import (
 // look at processes. The rest gets readers, writers and values.
 func filesAndProcesses() []string {
 	return []string{
-		"internal/ballast", "internal/cli", "internal/journal", "internal/proxy", "internal/readonly", "internal/report", "internal/spec",
+		"internal/ballast", "internal/cli", "internal/journal", "internal/proxy", "internal/readonly", "internal/report", "internal/slowdisk", "internal/spec",
 		"internal/target", "internal/target/docker", "internal/target/process", "internal/load/vegeta",
 	}
 }

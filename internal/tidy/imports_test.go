@@ -8,7 +8,7 @@ import (
 
 // The layers, from the top; imports run strictly downward:
 //
-//	cmd → cli → { engine judge spec catalog } → kinds (x/y) → protocols → { journal kind edge collect } → { verdict proxy packet resolver ballast readonly trace }
+//	cmd → cli → { engine judge spec catalog } → kinds (x/y) → protocols → { journal kind edge collect } → { verdict proxy packet resolver ballast readonly slowdisk trace }
 const (
 	bottom = iota
 	facts
@@ -23,7 +23,7 @@ const (
 func layers() map[string]int {
 	return map[string]int{
 		"internal/verdict": bottom, "internal/proxy": bottom, "internal/packet": bottom, "internal/trace": bottom,
-		"internal/resolver": bottom, "internal/ballast": bottom, "internal/readonly": bottom,
+		"internal/resolver": bottom, "internal/ballast": bottom, "internal/readonly": bottom, "internal/slowdisk": bottom,
 		"internal/journal": facts, "internal/kind": facts, "internal/edge": facts, "internal/collect": facts,
 		"internal/target": protocol, "internal/fault": protocol, "internal/load": protocol, "internal/check": protocol, "internal/report": protocol, "internal/probe": protocol,
 		"internal/engine": engines, "internal/judge": engines, "internal/spec": engines, "internal/catalog": engines,

@@ -66,7 +66,7 @@ func TestBite(t *testing.T) {
 		{"the node gave a little back", change(func(d *target.DiskState) { d.Free = 4 << 20 }), "", "4.0MiB of"},
 		{"the node gave much back", change(func(d *target.DiskState) { d.Free = 5 << 20 }), "5.0MiB are free, more than 4.2MiB", ""},
 		{"given back", change(func(d *target.DiskState) { *d = target.DiskState{} }), "it is not filled", ""},
-		{"another's", change(func(d *target.DiskState) { d.ID = "other#0" }), "another fault is on it: other#0", ""},
+		{"another's", change(func(d *target.DiskState) { d.ID = "other#0" }), "another fault is on its disk: other#0", ""},
 		{"emptied", change(func(d *target.DiskState) { d.Taken, d.Missed = 0, "something removed it" }), "something removed it", ""},
 		{"the node has ended", func(m *faulttest.Memory) {
 			if err := m.Signal(t.Context(), "db", "KILL"); err != nil {
@@ -122,7 +122,7 @@ func TestRefused(t *testing.T) {
 	}
 	m := faulttest.NewMemory(shop)
 	a := inject(t, m)
-	if _, err := fill().Arm(t.Context(), m, a); err == nil || !strings.Contains(err.Error(), "fault f#0 is on it") {
+	if _, err := fill().Arm(t.Context(), m, a); err == nil || !strings.Contains(err.Error(), "fault f#0 is on its disk") {
 		t.Errorf("armed beside another: %v", err)
 	}
 	big := &disk.Fill{Node: "db", Leave: kind.Size(faulttest.DiskSize / 2)}

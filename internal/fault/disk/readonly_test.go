@@ -57,7 +57,7 @@ func TestReadOnlyBite(t *testing.T) {
 	}{
 		{"read-only", func(*faulttest.Memory) {}, "", "making a file in it at the end: read-only file system; 1 file open for writing since before the fault stayed writable"},
 		{"writable", change(func(p *target.Protection) { p.Attempt = "" }), "a file could be made in it", "a file could be made in it at the end"},
-		{"made writable", change(func(p *target.Protection) { *p = target.Protection{} }), "it is not read-only: it never was", ""},
+		{"made writable", change(func(p *target.Protection) { *p = target.Protection{} }), "it is not read-only: it never was read-only", ""},
 		{"another's", change(func(p *target.Protection) { p.ID = "other#0" }), "another fault is on its disk: other#0", ""},
 		{"unmounted", change(func(p *target.Protection) { p.Missed = "something unmounted it" }), "something unmounted it", ""},
 		{"the node has ended", kill, "", "the node has ended with exit code 137"},
@@ -67,7 +67,7 @@ func TestReadOnlyBite(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.ChangeProtection("db", func(p *target.Protection) { p.Attempt, p.Missed = "", "what made it so has ended" })
-		}, "what made it so has ended", "; the node was started anew meanwhile"},
+		}, "what made it so has ended", ", and the node was started anew meanwhile"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := faulttest.NewMemory(shop)

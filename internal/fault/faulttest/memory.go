@@ -42,6 +42,7 @@ type Memory struct {
 	names    map[string]*naming
 	disks    map[string]target.DiskState
 	sealed   map[string]target.Protection
+	slow     map[string]target.Slowness
 }
 
 // process is the last process of a node.
@@ -64,7 +65,7 @@ func NewMemory(t *target.Topology) *Memory {
 		Gate: &Gate{}, topology: t, nodes: map[string]*process{}, network: map[string]target.Connection{},
 		limits: map[string]target.Limits{}, usage: map[string]target.Usage{}, made: map[string]target.Made{},
 		document: map[string]json.RawMessage{}, stats: map[string]float64{},
-		names: map[string]*naming{}, disks: map[string]target.DiskState{}, sealed: map[string]target.Protection{},
+		names: map[string]*naming{}, disks: map[string]target.DiskState{}, sealed: map[string]target.Protection{}, slow: map[string]target.Slowness{},
 	}
 	for _, n := range t.Nodes {
 		m.made[n.Name] = FirstMade()

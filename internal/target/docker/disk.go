@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,24 +57,18 @@ func (s *System) reach(b *beside, node target.NodeSpec, c container.InspectRespo
 	return "", fmt.Errorf("node %s has no folder %s", node.Name, folder)
 }
 
-func ballastSaid(line string) (a ballast.Answer, err error) {
-	if err := json.Unmarshal([]byte(line), &a); err != nil {
-		return a, fmt.Errorf("it said %q", target.OneLine(line))
-	}
-	if a.Error != "" {
-		return a, errors.New(a.Error)
-	}
-	return a, nil
-}
-
-// FillDisk starts the container that fills it.
-func (s *System) FillDisk(ctx context.Context, node, id, folder string, leave int64) error {
+// onDisk starts the container that does a fault to a folder of a node, which prepare completes. What it
+// may have begun when it says that it failed is undone. One at a time is on a node's disk.
+func (s *System) onDisk(ctx context.Context, node, id, folder string, prepare func(*beside, container.InspectResponse) error, undo func(context.Context) error) error {
 	c, err := s.inspected(ctx, node)
 	if err == nil && !c.State.Running {
 		err = fmt.Errorf("node %s does not run", node)
 	}
 	if err != nil {
 		return err
+	}
+	if spec, _ := s.spec(node); !slices.Contains(spec.Folders(), folder) {
+		return fmt.Errorf("node %s has no folder %s", node, folder)
 	}
 	there, found, err := s.d.inspect(ctx, s.container(s.diskOf(node)))
 	switch {
@@ -84,25 +77,32 @@ func (s *System) FillDisk(ctx context.Context, node, id, folder string, leave in
 	case found:
 		return fmt.Errorf("a fault is on the disk of node %s: %s", node, there.Config.Labels[labelDisk])
 	}
-	spec, _ := s.spec(node)
 	b, err := s.beside(ctx, s.diskOf(node))
+	if err == nil {
+		err = prepare(&b, c)
+	}
 	if err != nil {
 		return err
 	}
-	file, err := s.reach(&b, spec, c, folder)
-	if err != nil {
-		return err
-	}
-	b.cmd = []string{"ballast", "hold", file, strconv.FormatInt(leave, 10)}
 	b.labels[labelDisk], b.labels[labelFolder], b.labels[labelBeside] = id, folder, node
 	line, err := s.d.startBeside(ctx, b)
 	if err == nil {
-		_, err = ballastSaid(line)
+		_, err = said[struct{}](line)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("fill %s of node %s: %w", folder, node, err), s.FreeDisk(context.WithoutCancel(ctx), node, id, folder))
+		return errors.Join(fmt.Errorf("on %s of node %s: %w", folder, node, err), undo(context.WithoutCancel(ctx)))
 	}
 	return nil
+}
+
+// FillDisk starts the container that fills it.
+func (s *System) FillDisk(ctx context.Context, node, id, folder string, leave int64) error {
+	spec, _ := s.spec(node)
+	return s.onDisk(ctx, node, id, folder, func(b *beside, c container.InspectResponse) error {
+		file, err := s.reach(b, spec, c, folder)
+		b.cmd = []string{"ballast", "hold", file, strconv.FormatInt(leave, 10)}
+		return err
+	}, func(ctx context.Context) error { return s.FreeDisk(ctx, node, id, folder) })
 }
 
 // Disk asks the container, or looks whether one left its file.
@@ -123,7 +123,7 @@ func (s *System) Disk(ctx context.Context, node, folder string) (st target.DiskS
 		file := c.Args[len(c.Args)-2] // hold <file> <leave>
 		res, err := s.d.exec(ctx, name, lookWithin, []string{c.Path, "ballast", "look", file}, nil)
 		if err == nil {
-			a, err = ballastSaid(res.Stdout)
+			a, err = said[ballast.Answer](res.Stdout)
 		}
 		if err != nil {
 			return st, fmt.Errorf("look at the disk of node %s: %w", node, err)
@@ -158,17 +158,12 @@ func (s *System) visitDisk(ctx context.Context, node string, n container.Inspect
 	if err != nil {
 		return a, err
 	}
-	delete(b.labels, LabelKeep) // it never outlives who made it
 	file, err := s.reach(&b, spec, n, folder)
 	if err != nil {
 		return a, err
 	}
 	b.cmd = []string{"ballast", do, file}
-	line, err := s.d.runBeside(ctx, b)
-	if err == nil {
-		a, err = ballastSaid(line)
-	}
-	if err != nil {
+	if a, err = ask[ballast.Answer](ctx, s.d, b); err != nil {
 		return a, fmt.Errorf("in %s of node %s: %w", folder, node, err)
 	}
 	return a, nil

@@ -56,13 +56,13 @@ func (r *Runtime) Capabilities(ctx context.Context) (target.Capabilities, error)
 }
 
 // Declared is what the runtime can do, known without asking any engine. Whether packets can be lost and delayed
-// depends on the kernel besides, see Probe.
+// and disks be slow depends on the machine besides, see Probe.
 func Declared() target.Capabilities {
 	return target.Capabilities{
 		Runtime: runtimeName,
 		Verbs: []target.Verb{
 			target.VerbSignal, target.VerbPause, target.VerbDisconnect, target.VerbLimit, target.VerbReplace,
-			target.VerbLoss, target.VerbDelay, target.VerbNames, target.VerbFill, target.VerbReadOnly,
+			target.VerbLoss, target.VerbDelay, target.VerbNames, target.VerbFill, target.VerbReadOnly, target.VerbSlow,
 			target.VerbEdge, target.VerbCall, target.VerbLogs, target.VerbExec,
 		},
 	}

@@ -128,7 +128,7 @@ func TestProbe(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := New(Config{}).Probe(t.Context(), top)
-	if err != nil || p.Untried != "" || p.Lacks[target.VerbLoss]+p.Lacks[target.VerbNames] != "" {
+	if err != nil || p.Untried != "" || p.Lacks[target.VerbLoss]+p.Lacks[target.VerbNames]+p.Lacks[target.VerbSlow] != "" {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if lacks := p.Lacks[target.VerbDelay]; lacks != "" && !strings.Contains(lacks, "the kernel has no sch_netem") {

@@ -12,33 +12,43 @@ import (
 
 	"chaos/internal/packet"
 	"chaos/internal/resolver"
+	"chaos/internal/slowdisk"
 	"chaos/internal/target"
 )
 
-// Probed is what trying out the engine's kernel has shown.
+// Probed is what trying out what faults need of the engine's machine has shown.
 type Probed struct {
 	Lacks   map[target.Verb]string // what the engine's machine lacks for a verb
 	Untried string                 // why nothing could be tried, or ""
 }
 
-// trial finds out whether the kernel has what some verbs need, in a container with a network namespace of its own.
+// trial finds out whether the machine has what some verbs need, in a container with namespaces of its own.
 type trial struct {
 	verbs []target.Verb
 	cmd   []string
+	caps  []string
 	read  func(line string) (lacks map[target.Verb]string, err error)
 }
 
 // trials are all there are. A verb that is in none needs nothing of a kernel that an engine does not need itself.
 func trials() ([]trial, error) {
 	packets, err := json.Marshal(packet.Request{Op: packet.OpProbe})
+	net := []string{"NET_ADMIN"}
 	return []trial{
-		{[]target.Verb{target.VerbLoss, target.VerbDelay}, []string{"packet", string(packets)}, func(line string) (map[target.Verb]string, error) {
+		{[]target.Verb{target.VerbLoss, target.VerbDelay}, []string{"packet", string(packets)}, net, func(line string) (map[target.Verb]string, error) {
 			a, err := said[packet.Answer](line)
 			return map[target.Verb]string{target.VerbLoss: a.Lacks[packet.OpLoss], target.VerbDelay: a.Lacks[packet.OpDelay]}, err
 		}},
-		{[]target.Verb{target.VerbNames}, []string{"resolver", "probe"}, func(line string) (map[target.Verb]string, error) {
+		{[]target.Verb{target.VerbNames}, []string{"resolver", "probe"}, net, func(line string) (map[target.Verb]string, error) {
 			a, err := said[resolver.Answer](line)
 			return map[target.Verb]string{target.VerbNames: a.Lacks}, err
+		}},
+		{[]target.Verb{target.VerbSlow}, []string{"slowdisk", "try", "/dev/shm"}, tracing(), func(line string) (map[target.Verb]string, error) {
+			lacks := ""
+			if _, err := said[slowdisk.Answer](line); err != nil { // it does to a process of its own what makes a disk slow
+				lacks = err.Error()
+			}
+			return map[target.Verb]string{target.VerbSlow: lacks}, nil
 		}},
 	}, err
 }
@@ -46,7 +56,7 @@ func trials() ([]trial, error) {
 // probeWithin bounds one call of Probe.
 const probeWithin = 10 * time.Second
 
-// Probe tries what faults need of the engine's kernel. It builds and pulls nothing: without the proxy's image
+// Probe tries what faults need of the engine's machine. It builds and pulls nothing: without the proxy's image
 // nothing is tried. t may be nil. With verbs, only what they need is tried.
 func (r *Runtime) Probe(ctx context.Context, t *target.Topology, verbs ...target.Verb) (p Probed, err error) {
 	all, err := trials()
@@ -90,13 +100,13 @@ func (r *Runtime) Probe(ctx context.Context, t *target.Topology, verbs ...target
 
 func (t trial) has(v target.Verb) bool { return slices.Contains(t.verbs, v) }
 
-// try notes what the kernel lacks.
+// try notes what the machine lacks.
 func (s *System) try(ctx context.Context, t trial, lacks map[target.Verb]string) error {
 	b, err := s.beside(ctx, t.cmd[0]+"-"+target.Token(4), t.cmd...)
 	if err != nil {
 		return err
 	}
-	b.host.CapAdd = []string{"NET_ADMIN"}
+	b.host.CapAdd = t.caps
 	line, err := s.d.runBeside(ctx, b)
 	if err != nil {
 		return fmt.Errorf("try out what %s needs: %w", t.verbs[0], err)

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,16 +17,6 @@ import (
 // The mount that it makes is in the node's mount namespace, so it is gone with the node's process, and so is the
 // container. One that was killed alone leaves the mount; another container takes it away.
 
-func readonlySaid(line string) (a readonly.Answer, err error) {
-	if err := json.Unmarshal([]byte(line), &a); err != nil {
-		return a, fmt.Errorf("it said %q", target.OneLine(line))
-	}
-	if a.Error != "" {
-		return a, errors.New(a.Error)
-	}
-	return a, nil
-}
-
 // inMounts lets a container reach the mounts and the processes of a node: SYS_ADMIN and SYS_CHROOT to enter its
 // mount namespace, SYS_PTRACE to see its processes and let them enter the folder anew.
 func inMounts(b *beside, c container.InspectResponse, do, folder string) {
@@ -39,38 +28,11 @@ func inMounts(b *beside, c container.InspectResponse, do, folder string) {
 
 // ProtectDisk starts the container that makes it read-only.
 func (s *System) ProtectDisk(ctx context.Context, node, id, folder string) error {
-	c, err := s.inspected(ctx, node)
-	if err == nil && !c.State.Running {
-		err = fmt.Errorf("node %s does not run", node)
-	}
-	if err != nil {
-		return err
-	}
-	if spec, _ := s.spec(node); !slices.Contains(spec.Folders(), folder) {
-		return fmt.Errorf("node %s has no folder %s", node, folder)
-	}
-	there, found, err := s.d.inspect(ctx, s.container(s.diskOf(node)))
-	switch {
-	case err != nil:
-		return err
-	case found:
-		return fmt.Errorf("a fault is on the disk of node %s: %s", node, there.Config.Labels[labelDisk])
-	}
-	b, err := s.beside(ctx, s.diskOf(node))
-	if err != nil {
-		return err
-	}
-	inMounts(&b, c, "hold", folder)
-	b.labels[labelDisk], b.labels[labelFolder], b.labels[labelBeside] = id, folder, node
-	s.visited(s.diskOf(node) + folder)
-	line, err := s.d.startBeside(ctx, b)
-	if err == nil {
-		_, err = readonlySaid(line)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("make %s of node %s read-only: %w", folder, node, err), s.UnprotectDisk(context.WithoutCancel(ctx), node, id, folder))
-	}
-	return nil
+	return s.onDisk(ctx, node, id, folder, func(b *beside, c container.InspectResponse) error {
+		inMounts(b, c, "hold", folder)
+		s.visited(s.diskOf(node) + folder)
+		return nil
+	}, func(ctx context.Context) error { return s.UnprotectDisk(ctx, node, id, folder) })
 }
 
 // Protection asks the container, or looks whether one left its mount.
@@ -97,7 +59,7 @@ func (s *System) Protection(ctx context.Context, node, folder string) (p target.
 	case found && c.State.Running && slices.Contains(c.Args, "readonly"):
 		res, err := s.d.exec(ctx, name, lookWithin, []string{c.Path, "readonly", "look", "1", folder}, nil)
 		if err == nil {
-			a, err = readonlySaid(res.Stdout)
+			a, err = said[readonly.Answer](res.Stdout)
 		}
 		if err != nil {
 			return p, fmt.Errorf("look at %s of node %s: %w", folder, node, err)
@@ -126,13 +88,8 @@ func (s *System) visitMounts(ctx context.Context, node string, n container.Inspe
 	if err != nil {
 		return a, err
 	}
-	delete(b.labels, LabelKeep) // it never outlives who made it
 	inMounts(&b, n, do, folder)
-	line, err := s.d.runBeside(ctx, b)
-	if err == nil {
-		a, err = readonlySaid(line)
-	}
-	if err != nil {
+	if a, err = ask[readonly.Answer](ctx, s.d, b); err != nil {
 		return a, fmt.Errorf("in %s of node %s: %w", folder, node, err)
 	}
 	return a, nil

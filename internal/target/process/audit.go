@@ -11,7 +11,8 @@ import (
 var _ target.Auditor = (*System)(nil)
 
 // Snapshot tells the state of the edges' links, the behaviours and every node. This runtime limits nothing and
-// has one network, so a node's state is whether it runs, whether all that it started does, and what it is made of.
+// has one network, so a node's state is whether it runs, whether all that it started does, what it is made of, and what
+// stands beside it for a fault.
 func (s *System) Snapshot(ctx context.Context) (map[string]string, error) {
 	nodes := slices.Concat(s.builtins(), s.topology.Nodes)
 	return target.Snapshot(ctx, s, nodes, func(n target.NodeSpec) (map[string]string, error) {
@@ -29,7 +30,12 @@ func (s *System) Snapshot(ctx context.Context) (map[string]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		return map[string]string{"node:" + n.Name: words, "node:" + n.Name + " made": made}, nil
+		rec, err := s.read()
+		if err != nil {
+			return nil, err
+		}
+		place := "node:" + n.Name
+		return map[string]string{place: words, place + " made": made, place + " beside": besides(rec, n.Name)}, nil
 	})
 }
 

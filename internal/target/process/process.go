@@ -59,17 +59,19 @@ func New(c Config) *Runtime { return &Runtime{config: c} }
 // Name is "process".
 func (r *Runtime) Name() string { return name }
 
-// Declared is what this runtime can do on any machine.
+// Declared is what this runtime can do; whether a disk can be slow depends on the machine besides, see TryTracing.
 func Declared() target.Capabilities {
 	return target.Capabilities{
 		Runtime: name,
-		Verbs:   []target.Verb{target.VerbSignal, target.VerbPause, target.VerbReplace, target.VerbEdge, target.VerbCall, target.VerbLogs, target.VerbExec},
+		Verbs:   []target.Verb{target.VerbSignal, target.VerbPause, target.VerbReplace, target.VerbSlow, target.VerbEdge, target.VerbCall, target.VerbLogs, target.VerbExec},
 	}
 }
 
 // Capabilities needs nothing to run: what a target lacks on this machine is told by Start, by name.
-func (r *Runtime) Capabilities(context.Context) (target.Capabilities, error) {
-	return Declared(), nil
+func (r *Runtime) Capabilities(ctx context.Context) (target.Capabilities, error) {
+	c := Declared()
+	c.Lacking = r.lacking(ctx)
+	return c, nil
 }
 
 // scratch is the folder that holds all targets' folders of this user.

@@ -46,6 +46,7 @@ type record struct {
 	Nodes    map[string]proc    `json:"nodes"`
 
 	Replaced map[string]replacement `json:"replaced,omitempty"` // nodes that run as something else; see replace.go
+	Slow     map[string]slowing     `json:"slow,omitempty"`     // nodes whose disk is slow; see slow.go
 }
 
 // proc is a node's process. A pid alone proves nothing: Start must be what the kernel says of it.
@@ -104,6 +105,10 @@ func readRecord(dir string) (record, error) {
 		for name, p := range rec.Nodes {
 			p.Ended = true
 			rec.Nodes[name] = p
+		}
+		for name, now := range rec.Slow {
+			now.Proc.Ended = true
+			rec.Slow[name] = now
 		}
 	}
 	return rec, nil

@@ -42,6 +42,8 @@ func Small(t *testing.T) Subject {
 		Secret:   target.Call{Query: target.Query{Node: "app", Port: "http", Path: "/env?name=APP_GREETING", Headers: authorized}},
 		Through:  target.Call{Query: target.Query{Node: "app", Port: "http", Method: "POST", Path: "/count"}},
 		Edge:     "app->redis",
+		Write:    target.Call{Query: target.Query{Node: "app", Port: "http", Method: "POST", Path: "/write"}},
+		Folder:   "/tmp",
 		Greeting: "APP_GREETING", OtherImage: "chaos",
 		Variants: map[string]string{"polite": "greeting: hello", "rude": "greeting: what"},
 		Broken:   "broken", Stuck: "stuck", BadNode: "app", Complaint: "refusing to start",

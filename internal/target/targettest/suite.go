@@ -26,6 +26,8 @@ type Subject struct {
 	Secret  target.Call // is answered only with a secret in a header
 	Through target.Call // makes Victim talk through Edge; its answer is 2xx only when that works
 	Edge    string
+	Write   target.Call // makes Victim write to a file in Folder that it has had open, and sync it; tells how long the write took it, in ns
+	Folder  string      // of Victim
 
 	Greeting   string // variable of Victim's environment that Secret tells
 	OtherImage string // another image that Victim runs from as well
@@ -92,6 +94,8 @@ func Run(t *testing.T, newRuntime func() target.Runtime, s Subject) {
 		{"a folder of a node that has ended can be given back", (*harness).diskEnds},
 		{"a folder is read-only until it is made writable", (*harness).readOnly},
 		{"a folder of a node that has ended is writable", (*harness).readOnlyEnds},
+		{"a folder is slow until it is let be, and no call is lost", (*harness).slow},
+		{"a slow folder ends with its node's process", (*harness).slowEnds},
 		{"an edge's link carries its traffic", (*harness).link},
 		{"spans are read back, and the collector is a node", (*harness).spans},
 		{"a snapshot tells what a fault changed, and that it was undone", (*harness).audit},
@@ -176,11 +180,12 @@ func (h *harness) capabilities(t *testing.T) {
 	_, names := h.system.(target.Namer)
 	_, fills := h.system.(target.Filler)
 	_, protects := h.system.(target.Protector)
+	_, slows := h.system.(target.Slower)
 	_, proxied := h.system.(target.Proxied)
 	for verb, has := range map[target.Verb]bool{
 		target.VerbSignal: signals, target.VerbPause: pauses, target.VerbDisconnect: connects, target.VerbLimit: limits,
 		target.VerbReplace: replaces, target.VerbLoss: loses, target.VerbDelay: delays, target.VerbEdge: proxied,
-		target.VerbNames: names, target.VerbFill: fills, target.VerbReadOnly: protects,
+		target.VerbNames: names, target.VerbFill: fills, target.VerbReadOnly: protects, target.VerbSlow: slows,
 	} {
 		if got := slices.Contains(c.Verbs, verb); got != has {
 			t.Errorf("declares %s: %v, has it: %v", verb, got, has)

@@ -1,5 +1,5 @@
 // Command app is the smallest target that uses every feature of a runtime: it answers health checks,
-// counts in Redis through an edge and sends spans of it, tells its environment, and dies when it is told to.
+// counts in Redis through an edge and sends spans of it, tells its environment, writes to a file, and dies when it is told to.
 package main
 
 import (
@@ -22,6 +22,7 @@ import (
 	"chaos/internal/proxy"
 	"chaos/internal/readonly"
 	"chaos/internal/resolver"
+	"chaos/internal/slowdisk"
 )
 
 func main() {
@@ -49,6 +50,9 @@ func main() {
 	}
 	if len(os.Args) > 1 && os.Args[1] == "readonly" {
 		os.Exit(readonly.Main(ctx, os.Args[2:], os.Stdout, os.Stderr))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "slowdisk" {
+		os.Exit(slowdisk.Main(ctx, os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	if os.Getenv("APP_BROKEN") != "" {
 		fmt.Println("refusing to start: APP_BROKEN is set")
@@ -84,6 +88,20 @@ func main() {
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "# TYPE counted_total counter\ncounted_total %d\n", counted.Load())
+	})
+	file, err := os.Create(os.Getenv("APP_FILE"))
+	if err != nil {
+		fmt.Println(err)
+	}
+	mux.HandleFunc("POST /write", func(w http.ResponseWriter, _ *http.Request) {
+		began := time.Now()
+		_, err := file.WriteAt([]byte("."), 0)
+		took := time.Since(began)
+		if err = errors.Join(err, file.Sync()); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprint(w, int64(took))
 	})
 	mux.HandleFunc("POST /die", func(http.ResponseWriter, *http.Request) {
 		fmt.Println("dying as told")
