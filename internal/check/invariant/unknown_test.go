@@ -160,3 +160,25 @@ func TestTheResolved(t *testing.T) {
 		}
 	}
 }
+
+// What is nobody's corruption alone: a second order is another use of the key whatever else is wrong with it, and what
+// a ghost's books say is the ghost's.
+func TestWhoGoesFirst(t *testing.T) {
+	c := &hand{t: t, s: checktest.Shop(13, 300), rng: rand.New(rand.NewPCG(13, 13))}
+	second := *c.row("order", in("CONFIRMED"))
+	second.ID = checktest.UUID(journal.ID{3, 3})
+	c.add(second)
+	if f := judge(t, c.s.H)["idempotency_holds"]; f.Outcome != verdict.Fail || !strings.Contains(f.Why, "one key made 2 orders") {
+		t.Errorf("two orders of one key: %s (%s)", f.Outcome, f.Why)
+	}
+	c = &hand{t: t, s: checktest.Shop(13, 300), rng: rand.New(rand.NewPCG(13, 13))}
+	charge := c.row("charge", func(r *journal.AuditRecord) bool {
+		return r.State == "declined" && slices.ContainsFunc(c.answers(r.Key), func(s *journal.Sample) bool { return s.Status == 402 })
+	})
+	charge.State = "succeeded"
+	c.row("payment", func(r *journal.AuditRecord) bool { return r.Key == charge.Key }).State = "CAPTURED"
+	found := judge(t, c.s.H)
+	if g, m := found["no_ghost_charge"], found["no_illegal_transition"]; g.Outcome != verdict.Fail || m.Outcome != verdict.Pass {
+		t.Errorf("a ghost that its books know: ghost %s, transition %s (%s)", g.Outcome, m.Outcome, m.Why)
+	}
+}
