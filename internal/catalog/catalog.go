@@ -37,7 +37,9 @@ func Loads() kind.Table[load.Driver] { return vegeta.Kinds() }
 func Invariants() kind.Table[check.Check] { return invariant.Table() }
 
 // Checks are the kinds that an experiment can name under checks.
-func Checks() kind.Table[check.Check] { return telemetry.Table() }
+func Checks() kind.Table[check.Check] {
+	return slices.Concat(telemetry.Table(), invariant.Kinds())
+}
 
 // Setting is what runtimes must know of the command that uses them.
 type Setting struct {

@@ -46,11 +46,16 @@ func (c *compiler) checks(spec.Variant) {
 	}
 	c.invariants()
 	for i, ch := range c.kinds() {
-		if d, ok := ch.(check.Demanding); ok {
-			if err := d.Demands(c.plan.Info); err != nil {
-				at := c.exp.Checks[i]
-				c.errs.Add(at.Node, at.Kind.Node.Errorf("check %s: %w", at.Called(), err))
-			}
+		at := c.exp.Checks[i]
+		c.demands(ch, at.Kind.Node, "check "+at.Called())
+	}
+}
+
+// demands refuses a check that asks for what the target lacks.
+func (c *compiler) demands(ch check.Check, at spec.Node, name string) {
+	if d, ok := ch.(check.Demanding); ok {
+		if err := d.Demands(c.plan.Info); err != nil {
+			c.errs.Add(at, at.Errorf("%s: %w", name, err))
 		}
 	}
 }
@@ -180,6 +185,9 @@ func (c *compiler) invariants() {
 			continue
 		}
 		c.plan.Checks = append(c.plan.Checks, ch)
+		if c.plan.Topology != nil { // a stored run is judged by what its witnesses said
+			c.demands(ch, r.Node, "invariant "+r.Name)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
 	"chaos/internal/catalog"
@@ -17,6 +18,17 @@ func (c *compiler) telemetry(spec.Variant) {
 		c.plan.Probes = append(c.plan.Probes, engine.Probe{Source: journal.SourceMetrics + t.Metrics[i].Node, Probe: p})
 	}
 	c.plan.Info.Telemetry = telemetryInfo(t)
+	c.plan.Info.Witnesses = witnesses(t)
+}
+
+// witnesses are the types of records that target.yaml says its audit has.
+func witnesses(t *target.Topology) []string {
+	var types []string
+	for _, q := range t.Audit {
+		types = append(types, q.Types...)
+	}
+	slices.Sort(types)
+	return slices.Compact(types)
 }
 
 // telemetryInfo is what target.yaml says of the target's telemetry; nil when it says nothing.

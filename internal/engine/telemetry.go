@@ -109,45 +109,56 @@ func (r *run) readSpans(ctx context.Context, t *telemetry) (came int) {
 func (r *run) scrape(ctx context.Context, t *telemetry, p Probe) {
 	tick := time.NewTicker(probe.Every)
 	defer tick.Stop()
-	for {
-		at := r.j.Now()
-		within, cancel := context.WithTimeout(ctx, probe.Within)
-		values, lost, err := p.Probe.Read(within, r.sys)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		up := journal.Reading{Name: journal.MetricsUp, Value: 1}
-		if err != nil {
-			up.Value = 0
-		}
-		values = append(values, up)
-		for i := range values {
-			values[i].At, values[i].Source = at, p.Source
-		}
-		kept := r.j.Observe(values)
-		t.mu.Lock()
-		if err != nil {
-			t.told.ScrapeFailed[p.Source]++
-		} else {
-			t.told.Scrapes++
-		}
-		t.told.SeriesLost += lost + len(values) - kept
-		t.mu.Unlock()
+	for ctx.Err() == nil {
+		r.scrapeOnce(ctx, t, p)
 		select {
 		case <-ctx.Done():
-			return
 		case <-tick.C:
 		}
 	}
 }
 
+// scrapeOnce asks one probe and writes down what it said.
+func (r *run) scrapeOnce(ctx context.Context, t *telemetry, p Probe) {
+	at := r.j.Now()
+	within, cancel := context.WithTimeout(ctx, probe.Within)
+	values, lost, err := p.Probe.Read(within, r.sys)
+	cancel()
+	if ctx.Err() != nil {
+		return
+	}
+	up := journal.Reading{Name: journal.MetricsUp, Value: 1}
+	if err != nil {
+		up.Value = 0
+	}
+	values = append(values, up)
+	for i := range values {
+		values[i].At, values[i].Source = at, p.Source
+	}
+	kept := r.j.Observe(values)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil {
+		t.told.ScrapeFailed[p.Source]++
+	} else {
+		t.told.Scrapes++
+	}
+	t.told.SeriesLost += lost + len(values) - kept
+}
+
 // deafen reads the spans that are still on their way: until as long after the load as the target may keep
-// one, and then until none comes any more. It writes down what there was. Ctrl-C waits for nothing.
+// one, and then until none comes any more. Metrics are asked for once more, so that what the witnesses have told is
+// in the counters too. It writes down what there was. Ctrl-C waits for nothing.
 func (r *run) deafen(ctx context.Context, interrupted bool) {
 	t := r.telemetry
 	t.stop()
 	t.readers.Wait()
+	if !interrupted {
+		for _, p := range r.plan.Probes {
+			t.readers.Go(func() { r.scrapeOnce(ctx, t, p) })
+		}
+		t.readers.Wait()
+	}
 	if t.spans != nil {
 		limit := lastReadsFor + r.flush()
 		if interrupted {

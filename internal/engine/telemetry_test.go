@@ -105,6 +105,10 @@ func TestSpansAndMetricsAreRead(t *testing.T) {
 		if asked == 0 || up != asked || got.Scrapes != asked || got.ScrapeFailed["metrics:a"] == 0 || got.SeriesLost != asked {
 			t.Errorf("%d answers, up %d, told %+v", asked, up, got)
 		}
+		settled, last := m.find(journal.EventSettled), m.readings[len(m.readings)-1]
+		if len(settled) != 1 || last.Source != "metrics:a" || last.At < settled[0].At {
+			t.Errorf("the last reading %+v is older than what the witnesses were asked about: settled %+v", last, settled)
+		}
 	})
 }
 

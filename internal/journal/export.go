@@ -22,6 +22,7 @@ type exported struct {
 	Key        string  `json:"key"`
 	Trace      string  `json:"trace_id"`
 	Ref        string  `json:"ref,omitempty"`
+	State      string  `json:"state,omitempty"`
 	Amount     int64   `json:"amount_minor,omitempty"`
 	Attempts   uint8   `json:"attempts"`
 	Replay     bool    `json:"replay,omitempty"`
@@ -40,7 +41,7 @@ func (h *History) ExportJSON(w io.Writer) error {
 		e := exported{
 			Seq: s.Seq, DueMS: ms(int64(s.Due)), SentMS: ms(int64(s.Sent)), DoneMS: ms(int64(s.Done)),
 			Status: s.Status, Result: s.Result.String(), Class: s.Class.String(), Err: s.Err.String(),
-			Key: s.Key.String(), Trace: s.Trace.String(), Amount: s.Amount, Attempts: s.Attempts,
+			Key: s.Key.String(), Trace: s.Trace.String(), State: s.State, Amount: s.Amount, Attempts: s.Attempts,
 			Replay: s.Flags&FlagReplay != 0, Prepare: s.Flags&FlagPrepare != 0,
 			RetryAfter: s.Flags&FlagRetryAfter != 0, Shed: s.Flags&FlagShed != 0,
 		}

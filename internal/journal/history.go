@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/json"
 	"sort"
+	"sync"
 	"time"
 
 	"chaos/internal/trace"
@@ -49,6 +50,7 @@ type RunInfo struct {
 	Faults     []FaultInfo       `json:"faults,omitempty"`
 	Settle     time.Duration     `json:"settle_ns"`                // the deadline for accepted work to settle
 	Telemetry  *TelemetryInfo    `json:"telemetry,omitempty"`      // what the target tells of itself; nil in older runs
+	Witnesses  []string          `json:"witnesses,omitempty"`      // types of records that the target's audit declares; none: not known
 	RecoverMax time.Duration     `json:"recover_max_ns,omitempty"` // the largest max of a recovery_time SLO; window settled starts after it
 }
 
@@ -106,6 +108,35 @@ type History struct {
 	Spans    []trace.Span       // as they came
 	Windows  map[string]Window  // by the names of the experiment language; see windows.go
 	Damage   []string           // what could not be read: torn frames, cut lines
+
+	derived *derived // nil: it may still change
+}
+
+// derived is what was worked out of a history that does not change any more.
+type derived struct {
+	mu   sync.Mutex
+	byID map[any]any
+}
+
+// Freeze promises that samples, readings, audit and logs don't change any more, so that what checks work out of
+// them is kept. Read gives frozen histories.
+func (h *History) Freeze() { h.derived = &derived{byID: make(map[any]any)} }
+
+// Derive returns what work makes of the history: once for each id where the history is frozen, each time anew where
+// it is not. What it returns must not be changed. work must not derive anything itself.
+func Derive[T any](h *History, id any, work func(*History) T) T {
+	d := h.derived
+	if d == nil {
+		return work(h)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known, ok := d.byID[id].(T); ok {
+		return known
+	}
+	made := work(h)
+	d.byID[id] = made
+	return made
 }
 
 // Load returns the index of the load called name.

@@ -71,6 +71,7 @@ func Read(dir string) (*History, error) {
 		return nil, err
 	}
 	h.Damage = d.all()
+	h.Freeze()
 	return h, nil
 }
 
@@ -223,6 +224,7 @@ type merger struct {
 	loads   int
 	samples []Sample
 	streams map[streamID]*stream
+	states  map[string]string // each text once
 
 	foreign, twice, orphans, full int
 	garbage                       int // bytes that are no record
@@ -243,7 +245,7 @@ type stream struct {
 }
 
 func newMerger(loads int) *merger {
-	return &merger{loads: loads, streams: make(map[streamID]*stream)}
+	return &merger{loads: loads, streams: make(map[streamID]*stream), states: make(map[string]string)}
 }
 
 func (st *stream) find(seq uint64) uint32 {
@@ -283,6 +285,9 @@ func (m *merger) frame(raw []byte) {
 			continue
 		}
 		id := streamID{s.Op, s.Flags & classFlags}
+		if s.State != "" && kind == recCompleted {
+			s.State = once(m.states, s.State)
+		}
 		st := m.streams[id]
 		if st == nil {
 			st = &stream{}
@@ -312,7 +317,7 @@ func (s *Sample) complete(half *Sample) bool {
 		return false
 	}
 	s.Sent, s.Done, s.Ref, s.Status = half.Sent, half.Done, half.Ref, half.Status
-	s.Result, s.Class, s.Err, s.Flags = half.Result, half.Class, half.Err, half.Flags
+	s.Result, s.Class, s.Err, s.Flags, s.State = half.Result, half.Class, half.Err, half.Flags, half.State
 	s.Attempts = min(half.Attempts, completedMark-1) | completedMark
 	return true
 }

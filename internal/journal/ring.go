@@ -10,6 +10,7 @@ const ringSize = 65_536
 const (
 	recInvoked   = 1
 	recCompleted = 2
+	recStated    = 3 // on disk only: a completed one with a state
 )
 
 // slot is one place of the ring. seq says whose turn it is: equal to the position = free for the

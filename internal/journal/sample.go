@@ -99,7 +99,7 @@ const (
 
 // Sample is one request. It is written twice: once before it is sent (Invoked: Seq, Op, Due, Sent,
 // Key, Trace, Amount, Flags) and once when it ended (Completed: Seq, Op, Sent, Done, Ref, Status,
-// Result, Class, Err, Attempts, Flags). The two halves are matched by Op, Seq and the flags Replay
+// Result, Class, Err, Attempts, Flags, State). The two halves are matched by Op, Seq and the flags Replay
 // and Prepare.
 type Sample struct {
 	Seq      uint64        // counts up per load, from 0
@@ -117,6 +117,7 @@ type Sample struct {
 	Err      ErrClass
 	Attempts uint8 // times that request headers were written; more than 1 is a silent replay
 	Flags    Flags
+	State    string // the state that the answer told, where the op says which field it is in; at most StateLen bytes are kept
 }
 
 // Latency is Done − Due: measured from when the request was due, not from when a busy generator got

@@ -158,6 +158,7 @@ type Query struct {
 	Headers map[string]string `yaml:"headers" doc:"headers; values may use {{secret \"name\"}}" optional:"true"`
 	Field   string            `yaml:"field" doc:"settled: field of the JSON answer" optional:"true"`
 	Equals  *int64            `yaml:"equals" doc:"settled: what it must be" optional:"true"`
+	Types   []string          `yaml:"types" doc:"audit: types of the records that it has; an invariant that needs others is refused before anything is started" optional:"true"`
 }
 
 // Metrics is where a node tells its metrics, in Prometheus' text format.

@@ -1,7 +1,9 @@
 package invariant
 
 import (
+	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"chaos/internal/journal"
@@ -10,16 +12,21 @@ import (
 // account is all that anybody knows of one payment, by the client's idempotency key.
 type account struct {
 	key    journal.ID
-	first  int // index of the client's first request in History.Samples; −1 when no client asked
+	ref    journal.ID // the target's id in the first acknowledgement
+	first  int        // index of the client's first request in History.Samples; −1 when no client asked
 	amount int64
 
-	acked    bool // some answer was 2xx
-	captured bool // some answer was 201: the money is said to be taken
-	known    bool // some answer settled the outcome
-	doubt    bool // some request may have had an effect
+	answers  int   // that settled the outcome
+	acked    bool  // some answer was 2xx
+	captured bool  // some answer was 201: the money is said to be taken
+	declined bool  // some answer settled it otherwise than by 2xx: the card was declined
+	doubt    bool  // some request may have had an effect
+	clash    clash // in what two answers differ
+	moved    bool  // it, or an order of it, made an illegal transition
 
 	payments int    // rows in the payments' book
-	state    string // of the last of them
+	open     int    // of these and of its refunds, without an end
+	state    string // of the last of the rows that came furthest
 
 	charges      int // successful ones at the processor
 	charged      int64
@@ -28,18 +35,36 @@ type account struct {
 	chargesTrace string // of the newest charge, for evidence without a client
 }
 
+// known reports whether some answer settled the outcome.
+func (a *account) known() bool { return a.answers > 0 }
+
+// unresolved reports whether nobody knows what became of it, replays included.
+func (a *account) unresolved() bool { return a.doubt && !a.known() }
+
+// keeps reports whether the processor kept a charge.
+func (a *account) keeps() bool { return a.charges-a.refunds > 0 }
+
 // books are the client's history and the witnesses' records, by key.
 type books struct {
 	h        *journal.History
+	run      [6]byte // what every key of the run begins with
+	mine     bool    // run is known
 	accounts []account
 	byKey    map[journal.ID]int
-	byRef    map[journal.ID]int // payment and charge ids → account
+	byRef    map[journal.ID]int // payment, order and charge ids → account
 	ledger   []entry
-	records  map[string]int  // of this run, by type
-	settlers map[string]bool // sources that have charges: what they say of refunds is money, what others say is an opinion
-	foreign  int             // of somebody else
-	orphans  int             // charges and refunds that belong to no payment anybody knows (a ghost is not judged here)
-	paying   bool            // some load makes payments
+	rows     map[string][]*journal.AuditRecord // of this run, by type
+	settlers map[string]bool                   // sources that have charges: what they say of refunds is money, what others say is an opinion
+	foreign  int                               // of somebody else
+	orphans  []*journal.AuditRecord            // charges and refunds that belong to no payment anybody knows
+	paying   bool                              // some load makes payments
+	unsure   int                               // accounts that are unresolved
+
+	orders   []order
+	byOrder  map[journal.ID]int
+	log      eventLog
+	moved    map[journal.ID]string // payments and orders that made an illegal transition, and which
+	followed int                   // payments and orders of which clients or the log say more than the books at the end
 }
 
 // entry is a ledger record with the account it belongs to, −1 when nobody knows.
@@ -64,31 +89,36 @@ func heard(h *journal.History) string {
 
 // silent says which witness said nothing about this run, or "". Whether it is missing or everything is
 // lost can't be told apart, so it is never a Pass.
-func (b *books) silent() string {
+func (b *books) silent(needs, some []string) string {
 	if !b.paying {
 		return "no load of the run makes payments"
 	}
 	if len(b.accounts) == 0 {
 		return "no payment was made"
 	}
-	for _, typ := range []string{"payment", "charge", "ledger"} {
-		if b.records[typ] == 0 {
+	for _, typ := range needs {
+		if len(b.rows[typ]) == 0 {
 			return fmt.Sprintf("no witness has a %s record of this run: a missing witness or total loss", typ)
 		}
+	}
+	if len(some) > 0 && !slices.ContainsFunc(some, func(typ string) bool { return len(b.rows[typ]) > 0 }) {
+		return fmt.Sprintf("no witness has a record of this run of any of the types %s: a missing witness or total loss", strings.Join(some, ", "))
 	}
 	return ""
 }
 
 // asides are what a reader should know beside the judgement.
 func (b *books) asides() string {
-	text := ""
 	if b.foreign > 0 {
-		text += fmt.Sprintf("; %d foreign records not judged (their keys are not of this run)", b.foreign)
+		return fmt.Sprintf("; %d foreign records not judged (their keys are not of this run)", b.foreign)
 	}
-	if b.orphans > 0 {
-		text += fmt.Sprintf("; %d charges or refunds belong to no payment that anybody knows (not judged here)", b.orphans)
-	}
-	return text
+	return ""
+}
+
+// booksOf returns the books of a history, opened once where it is frozen.
+func booksOf(h *journal.History) *books {
+	type id struct{}
+	return journal.Derive(h, id{}, open)
 }
 
 // open reads a history into books.
@@ -97,23 +127,35 @@ func open(h *journal.History) *books {
 	b := &books{
 		h: h, accounts: make([]account, 0, expected),
 		byKey: make(map[journal.ID]int, expected), byRef: make(map[journal.ID]int, 2*expected),
-		records: make(map[string]int), settlers: make(map[string]bool),
+		rows: make(map[string][]*journal.AuditRecord), settlers: make(map[string]bool), byOrder: make(map[journal.ID]int),
 	}
+	n, err := hex.Decode(b.run[:], []byte(h.Run.ID[:min(len(h.Run.ID), 2*len(b.run))]))
+	b.mine = err == nil && n == len(b.run)
 	b.readClients()
 	for i := range h.Audit {
-		b.index(&h.Audit[i])
+		b.learn(&h.Audit[i])
 	}
-	later := make([]*journal.AuditRecord, 0, len(h.Audit)/2)
 	for i := range h.Audit {
-		if r := &h.Audit[i]; r.Type == "payment" || r.Type == "charge" {
+		b.sort(&h.Audit[i])
+	}
+	for _, typ := range []string{"payment", "charge"} { // refunds and ledger entries are about accounts, so those come first
+		for _, r := range b.rows[typ] {
 			b.post(r)
-		} else { // refunds and ledger entries are about accounts, so those come first
-			later = append(later, r)
 		}
 	}
-	for _, r := range later {
-		b.post(r)
+	for _, typ := range []string{"refund", "ledger"} {
+		for _, r := range b.rows[typ] {
+			b.post(r)
+		}
 	}
+	for i := range b.accounts {
+		if b.accounts[i].unresolved() {
+			b.unsure++
+		}
+	}
+	b.readOrders()
+	b.readEvents()
+	b.moved = b.illegal()
 	return b
 }
 
@@ -126,6 +168,12 @@ func (b *books) at(key journal.ID) int {
 		b.accounts = append(b.accounts, account{key: key, first: -1})
 	}
 	return i
+}
+
+// ours reads a key and reports whether it belongs to this run: all its keys begin with the run's id.
+func (b *books) ours(text string) (key journal.ID, ok bool) {
+	key, ok = parseID(text)
+	return key, ok && b.mine && [6]byte(key[:6]) == b.run
 }
 
 // readClients takes in what the clients of payments saw, replays and preparations included.
@@ -143,17 +191,15 @@ func (b *books) readClients() {
 		if a.first < 0 {
 			a.first = i
 		}
-		if a.amount == 0 {
-			a.amount = s.Amount
-		}
 		switch {
 		case s.Result == journal.OK:
-			a.known = true
-			a.acked = a.acked || s.Status >= 200 && s.Status < 300
-			a.captured = a.captured || s.Status == 201
+			a.answered(s)
 		case s.Result == journal.Failed || s.Err == journal.ErrNotSent: // certainly no effect of this request
 		default:
 			a.doubt = true
+		}
+		if a.amount == 0 {
+			a.amount = s.Amount
 		}
 		if !s.Ref.Zero() {
 			b.byRef[s.Ref] = n
@@ -161,8 +207,31 @@ func (b *books) readClients() {
 	}
 }
 
-// index learns which payment and charge ids belong to which key.
-func (b *books) index(r *journal.AuditRecord) {
+// answered takes in an answer that settled the outcome.
+func (a *account) answered(s *journal.Sample) {
+	good := s.Status >= 200 && s.Status < 300
+	if a.answers > 0 {
+		switch {
+		case !s.Ref.Zero() && !a.ref.Zero() && s.Ref != a.ref:
+			a.clash |= clashID
+		case a.amount != s.Amount:
+			a.clash |= clashBody
+		}
+		if good && s.Status == 201 && a.declined || !good && a.captured {
+			a.clash |= clashEnd
+		}
+	}
+	a.answers++
+	a.acked = a.acked || good
+	a.captured = a.captured || s.Status == 201
+	a.declined = a.declined || !good
+	if a.ref.Zero() {
+		a.ref = s.Ref
+	}
+}
+
+// learn learns which payment and charge ids belong to which key.
+func (b *books) learn(r *journal.AuditRecord) {
 	if r.Type != "payment" && r.Type != "charge" {
 		return
 	}
@@ -170,12 +239,35 @@ func (b *books) index(r *journal.AuditRecord) {
 		b.settlers[r.Source] = true
 	}
 	id, ok := parseID(r.ID)
-	key, mine := parseID(r.Key)
-	if ok && mine && ours(r.Key, b.h.Run.ID) {
+	key, mine := b.ours(r.Key)
+	if ok && mine {
 		if _, known := b.byRef[id]; !known {
 			b.byRef[id] = b.at(key)
 		}
 	}
+}
+
+// sort puts a record with those of its type, unless it is of somebody else.
+func (b *books) sort(r *journal.AuditRecord) {
+	if r.Key != "" {
+		if _, mine := b.ours(r.Key); !mine && !b.about(r) {
+			b.foreign++
+			return
+		}
+	}
+	b.rows[r.Type] = append(b.rows[r.Type], r)
+}
+
+// about reports whether a record whose key is not of this run is about a payment of it.
+func (b *books) about(r *journal.AuditRecord) bool {
+	for _, text := range []string{r.Ref, r.ID} {
+		if id, is := parseID(text); is {
+			if _, ok := b.byRef[id]; ok {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // find returns the account of the payment that a record is about: by its reference to a payment (or
@@ -189,75 +281,11 @@ func (b *books) find(r *journal.AuditRecord) (n int, key journal.ID, ok bool) {
 			}
 		}
 	}
-	key, ok = parseID(r.Key)
-	if !ok || !ours(r.Key, b.h.Run.ID) {
+	if key, ok = b.ours(r.Key); !ok {
 		return -1, key, false
 	}
 	if n, ok = b.byKey[key]; ok {
 		return n, key, true
 	}
 	return -1, key, true
-}
-
-// post writes one audit record into its account.
-func (b *books) post(r *journal.AuditRecord) {
-	n, key, found := b.find(r)
-	if !found && r.Key != "" && !ours(r.Key, b.h.Run.ID) {
-		b.foreign++
-		return
-	}
-	b.records[r.Type]++
-	switch r.Type {
-	case "payment", "charge", "refund":
-	case "ledger":
-		b.ledger = append(b.ledger, entry{r, n})
-		return
-	default:
-		return
-	}
-	if !found {
-		if r.Type != "payment" {
-			b.orphans++
-		}
-		return
-	}
-	if n < 0 {
-		n = b.at(key)
-	}
-	a := &b.accounts[n]
-	switch r.Type {
-	case "payment":
-		a.payments++
-		a.state = strings.ToUpper(r.State)
-		if a.amount == 0 {
-			a.amount = r.Amount
-		}
-	case "charge":
-		if succeeded(r.State) {
-			a.charges++
-			a.charged += r.Amount
-			a.chargesTrace = r.Trace
-		}
-	case "refund":
-		if succeeded(r.State) && b.settlers[r.Source] {
-			a.refunded += r.Amount
-			if r.Amount >= a.amount {
-				a.refunds++
-			}
-		}
-	}
-}
-
-// succeeded reports whether a charge or refund in this state moved money.
-func succeeded(state string) bool {
-	switch strings.ToLower(state) {
-	case "succeeded", "captured", "settled", "done", "":
-		return true
-	}
-	return false
-}
-
-// terminal reports whether a payment in this state has come to its end.
-func terminal(state string) bool {
-	return state == "CAPTURED" || state == "DECLINED" || state == "REFUNDED"
 }

@@ -1,9 +1,13 @@
 package invariant
 
 import (
+	"cmp"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"chaos/internal/journal"
 	"chaos/internal/verdict"
@@ -19,7 +23,7 @@ func lost(b *books, f *verdict.Finding) {
 	unresolved := 0
 	for i := range b.accounts {
 		a := &b.accounts[i]
-		if a.doubt && !a.known {
+		if a.unresolved() {
 			unresolved++
 		}
 		if !a.acked {
@@ -59,20 +63,25 @@ func (a *account) lost() string {
 	switch {
 	case a.payments == 0:
 		return "acknowledged, but there is no payment on the books"
-	case !terminal(a.state):
+	case !settled(a.state):
 		return fmt.Sprintf("acknowledged, but still %s when everything should be settled", a.state)
 	case a.charges > 0:
 		return ""
-	case a.state == "CAPTURED":
-		return "CAPTURED on the books, but the processor has no charge"
+	case a.state == "CAPTURED" || a.state == "REFUNDING":
+		return a.state + " on the books, but the processor has no charge"
 	case a.captured:
 		return "acknowledged as captured (201), but the processor has no charge"
 	}
 	return ""
 }
 
-// silence counts those of the lost that nobody was told about: the client saw 2xx, and no WARN or
-// ERROR line bears the payment's trace or key. Without any log nothing can be said.
+// hearing is how long after the answer to a payment a counter of errors may still move because of it: counters are
+// read each second.
+const hearing = 2 * time.Second
+
+// silence counts those of the lost that nobody was told about: the client saw 2xx, no WARN or ERROR line bears the
+// payment's trace or key, and no counter of errors moved while it was on its way. A counter does not say of whom it
+// speaks, so each count may have been of one of them. Without any log nothing can be said.
 func (b *books) silence(gone []*account, f *verdict.Finding) string {
 	if len(b.h.Logs) == 0 {
 		return "; whether silently can't be said: there are no logs"
@@ -82,9 +91,14 @@ func (b *books) silence(gone []*account, f *verdict.Finding) string {
 		lostKeys[a.key] = false
 	}
 	traces := make(map[journal.ID]journal.ID) // trace → key
+	var ways []journal.Window
 	for i := range b.h.Samples {
 		s := &b.h.Samples[i]
-		if _, is := lostKeys[s.Key]; is && !s.Trace.Zero() {
+		if _, is := lostKeys[s.Key]; !is {
+			continue
+		}
+		ways = append(ways, journal.Window{From: s.Sent, To: max(s.Sent, s.Done) + hearing})
+		if !s.Trace.Zero() {
 			traces[s.Trace] = s.Key
 		}
 	}
@@ -110,8 +124,34 @@ func (b *books) silence(gone []*account, f *verdict.Finding) string {
 			silent++
 		}
 	}
+	words := "; %d of them silently: the client saw 2xx and no WARN or ERROR line bears their trace or key (the target tells no metrics)"
+	if counted, told := errorsDuring(b.h, ways); told {
+		words = "; %d of them silently: the client saw 2xx, no WARN or ERROR line bears their trace or key, and no error counter moved"
+		if silent = max(0, silent-counted); counted > 0 {
+			words = "; at least %d of them silently: the client saw 2xx, no WARN or ERROR line bears their trace or key, and " +
+				fmt.Sprintf("the error counters moved by no more than %d while they were on their way", counted)
+		}
+	}
 	f.Silent = &silent
-	return fmt.Sprintf("; %d of them silently: the client saw 2xx and no WARN or ERROR line bears their trace or key (error counters are not read)", silent)
+	return fmt.Sprintf(words, silent)
+}
+
+// errorsDuring is by how much the counters of errors moved in any of the windows.
+func errorsDuring(h *journal.History, ways []journal.Window) (counted int, told bool) {
+	all, told := rises(h)
+	slices.SortFunc(ways, func(x, y journal.Window) int { return cmp.Compare(x.From, y.From) })
+	slices.SortFunc(all, func(x, y rise) int { return cmp.Compare(x.at, y.at) })
+	sum, next, until := 0.0, 0, time.Duration(-1)
+	for _, r := range all {
+		for next < len(ways) && ways[next].From <= r.at {
+			until = max(until, ways[next].To)
+			next++
+		}
+		if r.at < until {
+			sum += r.by
+		}
+	}
+	return int(min(sum, math.MaxInt32)), told
 }
 
 // loud reports whether a log line of this level is meant to be noticed.
@@ -121,23 +161,4 @@ func loud(level string) bool {
 		return true
 	}
 	return false
-}
-
-// evidence names one payment so that a reader can follow it.
-func (b *books) evidence(a *account, note string) verdict.Evidence {
-	e := verdict.Evidence{Key: a.key.String(), Amount: a.amount, Note: note, Trace: a.chargesTrace}
-	for i := max(0, a.first); a.first >= 0 && i < len(b.h.Samples); i++ {
-		s := &b.h.Samples[i]
-		if s.Key != a.key {
-			continue
-		}
-		if e.Trace == "" && !s.Trace.Zero() || i == a.first {
-			e.Trace = s.Trace.String()
-		}
-		if !s.Ref.Zero() {
-			e.Ref = s.Ref.String()
-			break
-		}
-	}
-	return e
 }

@@ -240,9 +240,9 @@ func (t *template) fillSample(s *journal.Sample, a attempt) answer {
 		var flags journal.Flags
 		s.Result, s.Class, flags = t.outcome(a.status, a.header)
 		s.Flags |= flags
-		if t.op.ID != "" && s.Result == journal.OK {
+		if (t.op.ID != "" || t.op.State != "") && s.Result == journal.OK {
 			got := parseAnswer(a.body)
-			s.Ref = got.ref(t.op.ID)
+			s.Ref, s.State = got.ref(t.op.ID), got.state(t.op.State)
 			return got
 		}
 	}

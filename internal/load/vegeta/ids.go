@@ -100,6 +100,12 @@ func (a answer) text(field string) string {
 	return s
 }
 
+// state is a field that holds a state, as far as it is kept.
+func (a answer) state(field string) string {
+	s := a.text(field)
+	return s[:min(len(s), journal.StateLen)]
+}
+
 // ref is a field that holds a UUID; zero when it does not.
 func (a answer) ref(field string) journal.ID {
 	id, err := uuid.Parse(a.text(field))

@@ -155,6 +155,29 @@ func (b *Broker) bury(ctx context.Context, consumer string, m jetstream.Msg, rea
 	return nil
 }
 
+// Subscriptions hands out who subscribes to what, as the broker knows it.
+func (b *Broker) Subscriptions(ctx context.Context, each func(consumer, typ string) error) error {
+	stream, err := b.Ensure(ctx)
+	if err != nil {
+		return err
+	}
+	all := stream.ListConsumers(ctx)
+	for info := range all.Info() {
+		if info.Config.Durable == "" {
+			continue // an auditor's
+		}
+		for _, typ := range info.Config.FilterSubjects {
+			if err := each(info.Config.Durable, typ); err != nil {
+				return err
+			}
+		}
+	}
+	if err := all.Err(); err != nil {
+		return fmt.Errorf("list consumers: %w", err)
+	}
+	return nil
+}
+
 // Log hands out every event of the stream whose key has the prefix, as it was
 // when the call began.
 func (b *Broker) Log(ctx context.Context, prefix string, each func(seq uint64, e Event) error) error {

@@ -107,9 +107,15 @@ func (v *Service) audit(w http.ResponseWriter, r *http.Request) {
 	}))
 }
 
-// log is GET /internal/events?prefix=: the broker's log.
+// log is GET /internal/events?prefix=: who subscribes to what at the broker, and its log.
 func (v *Service) log(w http.ResponseWriter, r *http.Request) {
 	v.cut(r, wire.Dump(w, func(add func(any) error) error {
+		err := v.broker.Subscriptions(r.Context(), func(consumer, typ string) error {
+			return add(wire.Record{Type: "subscription", ID: consumer + "/" + typ, Account: consumer, State: typ, At: v.server.Now().UTC().Format(time.RFC3339Nano)})
+		})
+		if err != nil {
+			return err
+		}
 		return v.broker.Log(r.Context(), r.URL.Query().Get("prefix"), func(_ uint64, e events.Event) error {
 			ref := e.OrderID
 			if ref == "" {
