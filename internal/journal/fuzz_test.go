@@ -55,6 +55,7 @@ func FuzzFrames(f *testing.F) {
 func FuzzRecords(f *testing.F) {
 	s := finish(request(1, 1))
 	f.Add(appendRecord(appendRecord(nil, recInvoked, &s), recCompleted, &s))
+	f.Add(appendRecord(appendRecord(nil, recInvoked, &s), recCompleted, &s)[:invokedLen+completedLen+3]) // cut in its state
 	f.Add(bytes.Repeat([]byte{1}, 200))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var b bytes.Buffer

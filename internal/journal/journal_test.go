@@ -58,7 +58,59 @@ func finish(s Sample) Sample {
 	s.Status, s.Result, s.Class, s.Attempts = 201, OK, Good, 1
 	s.Ref[3] = byte(s.Seq)
 	s.Flags |= FlagRetryAfter
+	if s.Seq%2 == 1 {
+		s.State = [...]string{"paid", "0123456789abcdef"}[s.Seq/2%2]
+	}
 	return s
+}
+
+// A state is kept as far as there is room for it, and one that was not told leaves the record as it was in earlier
+// versions.
+func TestStates(t *testing.T) {
+	j := create(t, twoLoads, Options{})
+	for seq, state := range []string{"", "paid", "longer than sixteen bytes"} {
+		s := finish(request(0, uint64(seq)))
+		s.State = ""
+		j.Invoked(&s)
+		s.State = state
+		j.Completed(&s)
+		if want := map[bool]int{true: completedLen, false: statedLen}[state == ""]; len(appendRecord(nil, recCompleted, &s)) != want {
+			t.Errorf("state %q: a record of %d B, want %d", state, len(appendRecord(nil, recCompleted, &s)), want)
+		}
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h := read(t, j.Dir())
+	for i, want := range []string{"", "paid", "longer than sixt"} {
+		if h.Samples[i].State != want || h.Samples[i].Result != OK {
+			t.Errorf("state %d is %q, want %q", i, h.Samples[i].State, want)
+		}
+	}
+	if len(h.Damage) > 0 {
+		t.Errorf("damage: %q", h.Damage)
+	}
+}
+
+// What is derived of a frozen history is kept; of one that may still change it is not.
+func TestDerive(t *testing.T) {
+	type id struct{}
+	h := &History{Samples: []Sample{{}}}
+	count := func(h *History) int { return len(h.Samples) }
+	for n := 1; n <= 2; n++ {
+		if got := Derive(h, id{}, count); got != n {
+			t.Errorf("derived %d of %d samples", got, n)
+		}
+		h.Samples = append(h.Samples, Sample{})
+	}
+	h.Freeze()
+	if Derive(h, id{}, count) != 3 {
+		t.Error("not derived")
+	}
+	h.Samples = nil
+	if Derive(h, id{}, count) != 3 || Derive(h, "another", count) != 0 {
+		t.Error("derived again, or one for the other")
+	}
 }
 
 func read(t testing.TB, dir string) *History {

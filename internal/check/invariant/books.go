@@ -127,13 +127,18 @@ func open(h *journal.History) *books {
 	b := &books{
 		h: h, accounts: make([]account, 0, expected),
 		byKey: make(map[journal.ID]int, expected), byRef: make(map[journal.ID]int, 2*expected),
-		rows: make(map[string][]*journal.AuditRecord), settlers: make(map[string]bool), byOrder: make(map[journal.ID]int),
+		rows: make(map[string][]*journal.AuditRecord), settlers: make(map[string]bool),
 	}
 	n, err := hex.Decode(b.run[:], []byte(h.Run.ID[:min(len(h.Run.ID), 2*len(b.run))]))
 	b.mine = err == nil && n == len(b.run)
 	b.readClients()
+	sizes := make(map[string]int)
 	for i := range h.Audit {
+		sizes[h.Audit[i].Type]++
 		b.learn(&h.Audit[i])
+	}
+	for typ, n := range sizes {
+		b.rows[typ] = make([]*journal.AuditRecord, 0, n)
 	}
 	for i := range h.Audit {
 		b.sort(&h.Audit[i])

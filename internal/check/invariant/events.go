@@ -54,17 +54,23 @@ func subject(r *journal.AuditRecord) journal.ID {
 	return idOf(r.Ref)
 }
 
+// logged is one event of the broker's log.
+type logged struct {
+	record *journal.AuditRecord
+	taken  uint64 // one bit for each consumer
+}
+
 // eventLog is the broker's log, with who took what of it.
 type eventLog struct {
-	events    []*journal.AuditRecord // each once, in order
-	delivered map[journal.ID]int     // by event id: how often the log has it
+	events    []logged               // each once, in order
+	at        map[journal.ID]int     // by event id
 	about     map[journal.ID]told    // by payment or order
-	taken     map[journal.ID]uint64  // by event id: one bit for each consumer
 	consumers []string               // the bits, in order; more than maxConsumers are not told apart
 	wants     map[string]uint64      // by type of event: consumers that subscribe to it
 	heard     uint64                 // consumers with an inbox; what the others took is not known
 	declared  bool                   // the broker says who subscribes; else whoever took one event of a type wants them all
 	again     int                    // copies beyond the first in the log
+	unlogged  []*journal.AuditRecord // outbox and inbox rows of events that the log lacks
 	twice     []*journal.AuditRecord // inbox rows of an event that its consumer had taken before
 }
 
@@ -85,46 +91,62 @@ func (l *eventLog) bit(name string) uint64 {
 	return 1 << (len(l.consumers) - 1)
 }
 
-// readEvents takes in the broker's log and the inboxes.
+// readEvents takes in the broker's log, the outboxes and the inboxes.
 func (b *books) readEvents() {
 	n := len(b.rows["event"])
 	l := &b.log
-	l.events, l.wants = make([]*journal.AuditRecord, 0, n), make(map[string]uint64)
-	l.delivered, l.about, l.taken = make(map[journal.ID]int, n), make(map[journal.ID]told, n), make(map[journal.ID]uint64, n)
+	l.events, l.wants = make([]logged, 0, n), make(map[string]uint64)
+	l.at, l.about = make(map[journal.ID]int, n), make(map[journal.ID]told, n/2)
 	for _, r := range b.rows["event"] {
 		id := idOf(r.ID)
-		if l.delivered[id]++; l.delivered[id] > 1 {
+		if _, known := l.at[id]; known {
 			l.again++
 			continue
 		}
-		l.events = append(l.events, r)
-		bit := toldBy(r.State)
-		if bit == 0 {
-			continue
-		}
-		l.about[subject(r)] |= bit
-		switch ref := idOf(r.Ref); {
-		case bit&(orderCreated|orderConfirmed|orderCancelled) != 0:
-			b.orderOf(ref, r).told |= bit
-		case bit == paymentCaptured:
-			if i, ok := b.byOrder[ref]; ok {
-				b.orders[i].captures++
-			}
-		}
+		l.at[id] = len(l.events)
+		l.events = append(l.events, logged{record: r})
+		b.readEvent(r)
 	}
 	for _, r := range b.rows["subscription"] {
 		l.declared = true
 		l.wants[r.State] |= l.bit(r.Account)
 	}
-	for _, r := range b.rows["inbox"] {
-		id, bit := idOf(r.ID), l.bit(r.Account)
-		if l.taken[id]&bit != 0 {
-			l.twice = append(l.twice, r)
+	for _, r := range b.rows["outbox"] {
+		if _, known := l.at[idOf(r.ID)]; !known {
+			l.unlogged = append(l.unlogged, r)
 		}
-		l.taken[id] |= bit
+	}
+	for _, r := range b.rows["inbox"] {
+		bit := l.bit(r.Account)
 		l.heard |= bit
 		if !l.declared {
 			l.wants[r.State] |= bit
+		}
+		i, known := l.at[idOf(r.ID)]
+		if !known {
+			l.unlogged = append(l.unlogged, r)
+			continue
+		}
+		if l.events[i].taken&bit != 0 {
+			l.twice = append(l.twice, r)
+		}
+		l.events[i].taken |= bit
+	}
+}
+
+// readEvent takes in what one event tells of a payment or an order.
+func (b *books) readEvent(r *journal.AuditRecord) {
+	bit := toldBy(r.State)
+	if bit == 0 {
+		return
+	}
+	b.log.about[subject(r)] |= bit
+	switch {
+	case bit&(orderCreated|orderConfirmed|orderCancelled) != 0:
+		b.orderOf(idOf(r.Ref), r).told |= bit
+	case bit == paymentCaptured:
+		if i, ok := b.byOrder[idOf(r.Ref)]; ok {
+			b.orders[i].captures++
 		}
 	}
 }
@@ -150,17 +172,14 @@ func lostEvents(b *books, f *verdict.Finding) {
 			bad = append(bad, offence{account: n, record: r, note: fmt.Sprintf("%s is not in the broker's log, but %s", typ, why)})
 		}
 	}
-	for _, typ := range []string{"outbox", "inbox"} {
-		for _, r := range b.rows[typ] {
-			if b.log.delivered[idOf(r.ID)] == 0 {
-				lose(r, r.State, map[string]string{"outbox": "it was promised in an outbox", "inbox": r.Account + " has taken it"}[typ])
-			}
-		}
+	for _, r := range b.log.unlogged {
+		lose(r, r.State, map[string]string{"outbox": "it was promised in an outbox", "inbox": r.Account + " has taken it"}[r.Type])
 	}
 	f.N = len(b.log.events)
 	b.required(func(r *journal.AuditRecord, typ, why string) { f.N++; lose(r, typ, why) })
-	for _, r := range b.log.events {
-		lacking := b.log.wants[r.State] & b.log.heard &^ b.log.taken[idOf(r.ID)]
+	for _, e := range b.log.events {
+		r := e.record
+		lacking := b.log.wants[r.State] & b.log.heard &^ e.taken
 		for i, name := range b.log.consumers {
 			if lacking&(1<<i) != 0 {
 				bad = append(bad, offence{account: b.accountOf(r), record: r, note: fmt.Sprintf("%s is in the broker's log, but %s has not taken it", r.State, name)})

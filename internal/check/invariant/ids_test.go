@@ -28,8 +28,10 @@ func TestIDs(t *testing.T) {
 		if id, ok := parseID(string(bad)); ok || !id.Zero() {
 			t.Fatalf("%q was read as %s", bad, id)
 		}
-		if _, ok := parseID(plain[:31]); ok {
-			t.Fatal("31 digits were read")
+		for _, text := range []string{plain[:31], dashed[:35], dashed[:9] + "-" + dashed[9:35], ""} {
+			if id, ok := parseID(text); ok || !id.Zero() {
+				t.Fatalf("%q was read as %s", text, id)
+			}
 		}
 	}
 	if idOf("a") == idOf("b") || idOf("a") != idOf("a") || idOf("").Zero() {

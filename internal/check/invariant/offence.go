@@ -74,11 +74,13 @@ func (b *books) witness(o offence) verdict.Evidence {
 		if e.Ref = r.Ref; e.Ref == "" {
 			e.Ref = r.ID
 		}
-		e.Ref = strings.ReplaceAll(e.Ref, "-", "")
+		if _, ok := parseID(e.Ref); ok {
+			e.Ref = strings.ReplaceAll(e.Ref, "-", "")
+		}
 		if _, ok := parseID(r.Trace); ok && e.Trace == "" {
 			e.Trace = r.Trace
 		}
-		if e.Amount == 0 {
+		if e.Amount == 0 && r.Type != "stock" && r.Type != "reservation" { // pieces are no money
 			e.Amount = r.Amount
 		}
 	}

@@ -46,6 +46,8 @@ func (b *books) accountOf(r *journal.AuditRecord) int {
 
 // readOrders takes in the orders and what is reserved for them.
 func (b *books) readOrders() {
+	n := len(b.rows["order"])
+	b.orders, b.byOrder = make([]order, 0, n), make(map[journal.ID]int, n)
 	for _, r := range b.rows["order"] {
 		o := b.orderOf(idOf(r.ID), r)
 		o.row, o.state, o.sku = r, strings.ToUpper(r.State), r.Account

@@ -63,6 +63,33 @@ func TestReplayedIsNeverGood(t *testing.T) {
 	}
 }
 
+// The state and the id of an answer are on record where the op says which fields they are in; a refusal has none.
+func TestAnswersAreKept(t *testing.T) {
+	const id = "01234567-89ab-cdef-0123-456789abcdef"
+	for _, tt := range []struct {
+		field  string
+		status int
+		body   string
+		state  string
+	}{
+		{"state", 200, `{"id":"` + id + `","state":"paid"}`, "paid"},
+		{"state", 200, `{"id":"` + id + `","state":"longer than sixteen"}`, ""}, // no text that can be an id or a state
+		{"state", 200, `{"id":"` + id + `","state":"longer_than_sixteen"}`, "longer_than_sixt"},
+		{"", 200, `{"id":"` + id + `","state":"paid"}`, ""},
+		{"state", 500, `{"id":"` + id + `","state":"paid"}`, ""},
+	} {
+		tmpl, err := compile("read", target.Op{Method: "GET", Port: "http", Path: "/", Good: []int{200}, ID: "id", State: tt.field})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s journal.Sample
+		tmpl.fillSample(&s, attempt{status: tt.status, body: []byte(tt.body), writes: 1})
+		if s.State != tt.state || s.Ref.Zero() == (tt.status == 200) {
+			t.Errorf("%d %s by %q: state %q, ref %s", tt.status, tt.body, tt.field, s.State, s.Ref)
+		}
+	}
+}
+
 func TestCompile(t *testing.T) {
 	for why, op := range map[string]target.Op{
 		"unknown placeholder {ammount}": {Path: "/", Body: "{ammount}"},
