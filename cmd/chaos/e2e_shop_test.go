@@ -245,7 +245,7 @@ func TestEachInvariantOnALiveShop(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.undisturbed(func() string {
-		p := b.startAlone("run", "--runtime", "process", "--reports", b.reports(), experiment)
+		p := b.startOn("process", "run", "--runtime", "process", "--reports", b.reports(), experiment)
 		if !b.waitForPhase(p, 0, "recovery") {
 			return "ended before phase recovery:\n" + p.said() + p.stdout.String()
 		}
@@ -258,12 +258,14 @@ func TestEachInvariantOnALiveShop(t *testing.T) {
 	})
 }
 
-// startAlone is start for a run without containers.
-func (b *bench) startAlone(args ...string) *process {
+// startOn is start for a run on a runtime: without docker there is no engine.
+func (b *bench) startOn(runtime string, args ...string) *process {
 	b.t.Helper()
 	command, words := first(b.binary, args)
 	p := &process{Cmd: exec.Command(command, words...), ended: make(chan struct{})}
-	p.Env = append(os.Environ(), "DOCKER_HOST=unix:///nonexistent/engine.sock")
+	if p.Env = os.Environ(); runtime != "docker" {
+		p.Env = append(p.Env, "DOCKER_HOST=unix:///nonexistent/engine.sock")
+	}
 	p.Dir, p.Cmd.Stdout, p.Cmd.Stderr = b.root, &p.stdout, p
 	if err := p.Start(); err != nil {
 		b.t.Fatal(err)
