@@ -144,7 +144,7 @@ func (r *run) settledOnce(ctx context.Context) (ok bool, why string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settledWithin)
 	defer cancel()
 	for _, q := range r.plan.Topology.Settled {
-		body, err := r.sys.Call(ctx, target.Call{Query: q, Run: r.plan.Info.ID})
+		body, err := r.ask(ctx, q)
 		if err != nil {
 			return false, fmt.Sprintf("%s %s: %v", q.Node, q.Path, err)
 		}
@@ -189,11 +189,28 @@ func (r *run) audit(ctx context.Context) error {
 func (r *run) auditSource(ctx context.Context, name string, q target.Query) ([]journal.AuditRecord, error) {
 	ctx, cancel := context.WithTimeout(ctx, auditWithin)
 	defer cancel()
-	body, err := r.sys.Call(ctx, target.Call{Query: q, Run: r.plan.Info.ID})
+	body, err := r.ask(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("asking %s: %w", name, err)
 	}
 	return parseAudit(name, body)
+}
+
+// ask puts a question of settling or audit to its node. When that can't be reached, because somebody killed it, a
+// replica of its service answers for it: one that is not asked for itself, and so has the same to say.
+func (r *run) ask(ctx context.Context, q target.Query) ([]byte, error) {
+	body, err := r.sys.Call(ctx, target.Call{Query: q, Run: r.plan.Info.ID})
+	var said *target.StatusError
+	if err == nil || errors.As(err, &said) {
+		return body, err
+	}
+	for _, replica := range r.plan.Topology.Replicas(q.Node) {
+		q.Node = replica
+		if body, e := r.sys.Call(ctx, target.Call{Query: q, Run: r.plan.Info.ID}); e == nil {
+			return body, nil
+		}
+	}
+	return nil, err
 }
 
 func parseAudit(name string, body []byte) ([]journal.AuditRecord, error) {

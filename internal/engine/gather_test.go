@@ -1,11 +1,14 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"chaos/internal/journal"
+	"chaos/internal/target"
 )
 
 func contains(s string, all ...string) bool {
@@ -38,6 +41,43 @@ func TestAnAuditThatWasCutIsAnError(t *testing.T) {
 			if r.Source != "psp" || r.Amount != 5 {
 				t.Errorf("%s: %+v", c.name, r)
 			}
+		}
+	}
+}
+
+// twins is a system of which some nodes can't be reached.
+type twins struct {
+	target.System
+	dead map[string]error
+}
+
+func (s twins) Call(_ context.Context, c target.Call) ([]byte, error) {
+	return []byte(c.Query.Node), s.dead[c.Query.Node]
+}
+
+// A replica answers for a node that was killed, but only for one, and only if it is not a witness of its own.
+func TestAReplicaAnswersForADeadWitness(t *testing.T) {
+	gone, refused := errors.New("not published now"), &target.StatusError{Status: 503}
+	nodes := []target.NodeSpec{{Name: "a", Service: "payments"}, {Name: "b", Service: "payments"}, {Name: "c", Service: "orders"}, {Name: "d"}, {Name: "e"}}
+	for _, c := range []struct {
+		name  string
+		audit map[string]target.Query
+		dead  map[string]error
+		ask   string
+		from  string // "": an error
+	}{
+		{"alive", nil, nil, "a", "a"},
+		{"killed", nil, map[string]error{"a": gone}, "a", "b"},
+		{"both killed", nil, map[string]error{"a": gone, "b": gone}, "a", ""},
+		{"it answers that it can't", nil, map[string]error{"a": refused}, "a", ""},
+		{"the other is asked for itself", map[string]target.Query{"b": {Node: "b"}}, map[string]error{"a": gone}, "a", ""},
+		{"nobody of its service", nil, map[string]error{"c": gone}, "c", ""},
+		{"without a service", nil, map[string]error{"d": gone}, "d", ""},
+	} {
+		r := &run{sys: twins{dead: c.dead}, plan: &Plan{Topology: &target.Topology{Nodes: nodes, Audit: c.audit}}}
+		body, err := r.ask(t.Context(), target.Query{Node: c.ask})
+		if got := string(body); (err == nil) != (c.from != "") || err == nil && got != c.from {
+			t.Errorf("%s: %q, %v; want %q", c.name, got, err, c.from)
 		}
 	}
 }

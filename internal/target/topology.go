@@ -216,6 +216,24 @@ func (t *Topology) Node(name string) (NodeSpec, bool) {
 	return NodeSpec{}, false
 }
 
+// Replicas are the other nodes of a node's service that no audit or settled query asks for themselves.
+func (t *Topology) Replicas(node string) (names []string) {
+	of, _ := t.Node(node)
+	asked := make(map[string]bool)
+	for _, q := range t.Audit {
+		asked[q.Node] = true
+	}
+	for _, q := range t.Settled {
+		asked[q.Node] = true
+	}
+	for _, n := range t.Nodes {
+		if n.Name != node && n.Service != "" && n.Service == of.Service && !asked[n.Name] {
+			names = append(names, n.Name)
+		}
+	}
+	return names
+}
+
 // Edge returns the spec of one edge.
 func (t *Topology) Edge(name string) (EdgeSpec, bool) {
 	for _, e := range t.Edges {

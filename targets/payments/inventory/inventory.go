@@ -39,11 +39,12 @@ type Service struct {
 	db       *database.DB
 	events   *events.Publisher
 	consumer *events.Consumer
+	shelf    *shelf
 }
 
 // New makes the service. It connects to nothing yet.
 func New(s settings.Settings, db *database.DB, broker *events.Broker, server telemetry.Server) *Service {
-	v := &Service{set: s.Switches, server: server, db: db, events: events.NewPublisher(db, broker, s.Switches.PublishInline, server)}
+	v := &Service{set: s.Switches, server: server, db: db, shelf: newShelf(), events: events.NewPublisher(db, broker, s.Switches.PublishInline, server)}
 	v.consumer = events.NewConsumer("inventory", []string{events.PaymentCaptured, events.OrderConfirmed, events.OrderCancelled}, s.Switches, db, broker, v.events, server, v.hear)
 	return v
 }
@@ -51,8 +52,9 @@ func New(s settings.Settings, db *database.DB, broker *events.Broker, server tel
 // Public: nobody calls the inventory; it hears events.
 func (v *Service) Public(*http.ServeMux) {}
 
-// Internal are the routes of auditors.
+// Internal are the routes of auditors and of the harness.
 func (v *Service) Internal(mux *http.ServeMux) {
+	v.shelf.internal(mux)
 	mux.HandleFunc("GET /internal/audit", v.audit)
 	mux.HandleFunc("GET /internal/settled", v.settled)
 }
@@ -103,22 +105,30 @@ func (v *Service) reserve(ctx context.Context, tx *events.Tx, e events.Event) er
 	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM cancelled WHERE order_id = $1)`, e.OrderID).Scan(&cancelled); err != nil || cancelled {
 		return err
 	}
-	tag, err := tx.Exec(ctx, `UPDATE stock SET free = free - $2 WHERE sku = $1 AND free >= $2`, e.SKU, e.Qty)
-	if err != nil {
-		return fmt.Errorf("take stock: %w", err)
-	}
-	state, reason, kind := "HELD", "", events.InventoryReserved
-	if tag.RowsAffected() == 0 {
-		state, reason, kind = "REJECTED", reasonSoldOut, events.InventoryRejected
+	state, reason, kind := "REJECTED", reasonMissing, events.InventoryRejected
+	missing := v.shelf.misses()
+	if !missing {
+		tag, err := tx.Exec(ctx, `UPDATE stock SET free = free - $2 WHERE sku = $1 AND free >= $2`, e.SKU, e.Qty)
+		switch {
+		case err != nil:
+			return fmt.Errorf("take stock: %w", err)
+		case tag.RowsAffected() == 0:
+			reason = reasonSoldOut
+		default:
+			state, reason, kind = "HELD", "", events.InventoryReserved
+		}
 	}
 	t, _ := telemetry.TraceOf(ctx)
-	_, err = tx.Exec(ctx, `INSERT INTO reservations (id, order_id, client_key, tenant, trace_id, payment_id, sku, qty, state, reason, expires_at)
+	_, err := tx.Exec(ctx, `INSERT INTO reservations (id, order_id, client_key, tenant, trace_id, payment_id, sku, qty, state, reason, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, now() + $12::bigint * interval '1 microsecond'))`,
 		uuid.NewString(), e.OrderID, e.Key, e.Tenant, t.ID, e.PaymentID, e.SKU, e.Qty, state, reason, v.expiry(e), holdTime.Microseconds())
 	if err != nil {
 		return fmt.Errorf("write reservation: %w", err)
 	}
-	tx.AfterCommit(func(context.Context) { v.server.Metrics.Reservations.WithLabelValues(state).Inc() })
+	tx.AfterCommit(func(context.Context) {
+		v.server.Metrics.Reservations.WithLabelValues(state).Inc()
+		v.shelf.count(missing)
+	})
 	answer := e
 	answer.Type, answer.Reason = kind, reason
 	return v.events.Emit(ctx, tx, answer)

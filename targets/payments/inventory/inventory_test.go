@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +75,15 @@ func (r rig) is(order, sku, states string, free int64, told string) {
 	}
 }
 
+// asks sends a request to the internal port.
+func (r rig) asks(method, path, body string) (int, string) {
+	mux := http.NewServeMux()
+	r.v.Internal(mux)
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+	return w.Code, w.Body.String()
+}
+
 func TestInventory(t *testing.T) {
 	pg, n := pgtest.Start(t), natstest.Start(t)
 	const all = 1_000_000_000
@@ -96,6 +108,25 @@ func TestInventory(t *testing.T) {
 		r.hears(events.PaymentCaptured, "", "sku-01", 1) // a payment without an order
 		r.hears("payment.framed", o, "sku-01", 1)        // a type of newer writers
 		r.is(o, "sku-01", "REJECTED", all, "inventory.rejected")
+	})
+	t.Run("NotOnTheShelf", func(t *testing.T) {
+		r := newRig(t, pg, n, 0, nil)
+		o := uuid.NewString()
+		if code, text := r.asks(http.MethodPut, "/admin/behaviour", `{"missing_share":1}`); code != 200 {
+			t.Fatal(code, text)
+		}
+		r.hears(events.PaymentCaptured, o, "sku-01", 1)
+		r.is(o, "sku-01", "REJECTED", all, "inventory.rejected") // the books keep what they have
+		r.asks(http.MethodPut, "/admin/behaviour", `{"missing_share":0}`)
+		r.hears(events.PaymentCaptured, uuid.NewString(), "sku-01", 1)
+		if _, text := r.asks(http.MethodGet, "/admin/stats", ""); strings.TrimSpace(text) != `{"asked":2,"missing":1}` {
+			t.Errorf("stats: %s", text)
+		}
+		for _, bad := range []string{`{"missing_share":1.1}`, `{"missing":1}`, `{}{}`, `[]`} {
+			if code, text := r.asks(http.MethodPut, "/admin/behaviour", bad); code != 400 || !strings.Contains(text, "behaviour unchanged") {
+				t.Errorf("%s: %d %s", bad, code, text)
+			}
+		}
 	})
 	t.Run("CancelledBeforePaid", func(t *testing.T) {
 		r := newRig(t, pg, n, 0, nil)

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"chaos/targets/payments/settings"
+	"chaos/targets/payments/wire"
 )
 
 func TestCommandLine(t *testing.T) {
@@ -97,5 +100,43 @@ func TestDrain(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("the node does not stop")
+	}
+}
+
+// Told to stop, a node refuses for as long as somebody who may not know yet still asks, and sends him elsewhere.
+func TestDrainOutlastsCallers(t *testing.T) {
+	n := run(t, settings.Recs)
+	ask := func() (code int, draining string) {
+		res, err := http.Get("http://" + n.PublicAddr.String() + "/v1/recommendations/o")
+		if err != nil {
+			return 0, ""
+		}
+		_ = res.Body.Close()
+		return res.StatusCode, res.Header.Get(wire.DrainHeader)
+	}
+	over := make(chan struct{})
+	go func() { defer close(over); n.drain() }()
+	for !n.draining.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	refused, last := 0, time.Now()
+	for begun := time.Now(); time.Since(begun) < 2*quietTicks*quietTick; time.Sleep(quietTick / 2) {
+		code, draining := ask()
+		if quiet := time.Since(last); quiet > quietTicks*quietTick/2 {
+			t.Logf("on this machine nobody asked for %v", quiet)
+			break
+		}
+		if last = time.Now(); code != http.StatusServiceUnavailable || draining == "" {
+			t.Fatalf("after %d refusals: %d", refused, code)
+		}
+		refused++
+	}
+	select {
+	case <-over:
+	case <-time.After(time.Minute):
+		t.Error("nobody asks any more, and it drains on")
+	}
+	if code, _ := ask(); code != 0 {
+		t.Errorf("drained, and it answers %d", code)
 	}
 }

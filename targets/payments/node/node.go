@@ -21,9 +21,14 @@ import (
 )
 
 const (
-	// lameDuck is how long a node that is told to stop still answers, with clean
-	// refusals that send callers elsewhere, before its listener is closed.
-	lameDuck = 1500 * time.Millisecond
+	// A node that is told to stop still answers, with clean refusals that send
+	// callers elsewhere, until nobody has asked for quietTicks in a row: a request
+	// that a caller sent before it knew must not find a closed listener. Callers
+	// that have nowhere else to go are not waited for longer than mostTicks. Ticks
+	// are counted and not time, because on a busy machine time passes in which
+	// nothing could arrive.
+	quietTick             = 100 * time.Millisecond
+	quietTicks, mostTicks = 15, 60
 	// DrainTime is how long requests may finish after the order to stop.
 	DrainTime = 3 * time.Second
 	// settleTime is how long background work may finish after that.
@@ -52,6 +57,7 @@ type Node struct {
 	clock    *clock.Clock
 	closers  []func()
 	draining atomic.Bool
+	asked    atomic.Bool // somebody was refused since the last tick
 
 	// Addresses that the node listens at, once Start returned.
 	PublicAddr, InternalAddr net.Addr
@@ -120,6 +126,7 @@ func (n *Node) open(next http.Handler) http.Handler {
 		if n.draining.Load() {
 			w.Header().Set("Connection", "close")
 			if r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
+				n.asked.Store(true)
 				w.Header().Set(wire.DrainHeader, "1")
 				wire.Shed(w, "draining", time.Second)
 				return
@@ -158,15 +165,26 @@ func (n *Node) ready(w http.ResponseWriter, r *http.Request) {
 	wire.Write(w, http.StatusOK, map[string]string{"status": "ready", "instance": n.settings.Instance, "version": n.settings.Version})
 }
 
-// drain turns readiness off and lets requests finish.
+// outlast answers until callers have gone elsewhere.
+func (n *Node) outlast() {
+	tick := time.NewTicker(quietTick)
+	defer tick.Stop()
+	for quiet, ticks := 0, 0; quiet < quietTicks && ticks < mostTicks; ticks++ {
+		select {
+		case <-tick.C:
+		case <-n.failed: // nobody listens any more
+			return
+		}
+		if quiet++; n.asked.Swap(false) {
+			quiet = 0
+		}
+	}
+}
+
+// drain turns readiness off, sends callers elsewhere and lets requests finish.
 func (n *Node) drain() {
 	n.draining.Store(true)
-	t := time.NewTimer(lameDuck)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-n.failed: // nobody listens any more
-	}
+	n.outlast()
 	ctx, cancel := context.WithTimeout(context.Background(), DrainTime)
 	defer cancel()
 	var all sync.WaitGroup
