@@ -89,9 +89,12 @@ func main() {
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "# TYPE counted_total counter\ncounted_total %d\n", counted.Load())
 	})
-	file, err := os.Create(os.Getenv("APP_FILE"))
-	if err != nil {
-		fmt.Println(err)
+	var file *os.File
+	if path := os.Getenv("APP_FILE"); path != "" {
+		var err error
+		if file, err = os.Create(path); err != nil {
+			fmt.Println(err)
+		}
 	}
 	mux.HandleFunc("POST /write", func(w http.ResponseWriter, _ *http.Request) {
 		began := time.Now()
