@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/docker/client"
-
 	"chaos/internal/journal"
 	"chaos/internal/verdict"
 )
@@ -228,17 +226,7 @@ func TestInject(t *testing.T) {
 // TestInjectWhileTheEngineGoesSilent takes the engine away under a fault made by hand: the command does not wait for the end
 // of it, says what is left, and its watchdog heals when the engine answers again.
 func TestInjectWhileTheEngineGoesSilent(t *testing.T) {
-	if testing.Short() {
-		t.Skip("not run with -short: drives real containers")
-	}
-	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
-	if err == nil {
-		defer api.Close()
-		_, err = api.Ping(t.Context())
-	}
-	if err != nil {
-		t.Skipf("not run: no Docker engine answers: %v", err)
-	}
+	api := engine(t)
 	to, isSocket := strings.CutPrefix(api.DaemonHost(), "unix://")
 	if !isSocket {
 		t.Skipf("not run: the engine is at %s, not at a unix socket", api.DaemonHost())

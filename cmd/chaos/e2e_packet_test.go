@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/docker/client"
-
 	"chaos/internal/target"
 	"chaos/internal/target/docker"
 )
@@ -51,17 +49,7 @@ func (k *kept) visitors() (left []string) {
 // other, and ends by itself, after Ctrl-C, by the watchdog after kill -9, and by chaos heal when that was killed
 // too. No container stays that did it.
 func TestPacketLossByHand(t *testing.T) {
-	if testing.Short() {
-		t.Skip("not run with -short: drives real containers")
-	}
-	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
-	if err == nil {
-		defer api.Close()
-		_, err = api.Ping(t.Context())
-	}
-	if err != nil {
-		t.Skipf("not run: no Docker engine answers: %v", err)
-	}
+	engine(t)
 	k := newKept(t, "docker")
 	all := []string{"inject", "packet.loss", "cache", "loss=100%", "--for", "1h", "--runtime", "docker"}
 	hurt := func() {

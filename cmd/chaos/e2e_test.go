@@ -35,8 +35,8 @@ type bench struct {
 	others others
 }
 
-// newBench builds the command once a test, or says why the test can't run.
-func newBench(t *testing.T) *bench {
+// engine is the Docker engine, or says why the test can't run. (.ci/run fails on a test that was not run.)
+func engine(t *testing.T) *client.Client {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("not run with -short: drives real containers")
@@ -51,6 +51,13 @@ func newBench(t *testing.T) *bench {
 		t.Skipf("not run: no Docker engine answers: %v", err)
 	}
 	t.Cleanup(func() { api.Close() })
+	return api
+}
+
+// newBench builds the command once a test, or says why the test can't run.
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	api := engine(t)
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
