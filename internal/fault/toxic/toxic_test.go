@@ -92,13 +92,19 @@ func TestAToxicIsGoneWithItsProxy(t *testing.T) {
 
 func newShop(t testing.TB) *shopSystem {
 	t.Helper()
+	return shopBefore(t, echo(t))
+}
+
+// shopBefore is the shop whose link leads to the upstream.
+func shopBefore(t testing.TB, upstream string) *shopSystem {
+	t.Helper()
 	s := &shopSystem{gate: &faulttest.Gate{}, proxy: proxy.New(proxy.Options{Seed: 1})}
 	t.Cleanup(s.proxy.Close)
 	api := httptest.NewServer(gated(s.gate, s.proxy.Handler()))
 	t.Cleanup(api.Close)
 	s.client = edge.New(api.Listener.Addr().String())
 	s.client.Patience = patient
-	body, err := json.Marshal(map[string]any{"name": link, "listen": "127.0.0.1:0", "upstream": echo(t), "enabled": true})
+	body, err := json.Marshal(map[string]any{"name": link, "listen": "127.0.0.1:0", "upstream": upstream, "enabled": true})
 	if err != nil {
 		t.Fatal(err)
 	}
