@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"math"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -98,50 +99,54 @@ func TestHopOverhead(t *testing.T) {
 }
 
 // BenchmarkLatencyFidelity is what a round trip takes beyond the latency that was asked for, the hop included: 16
-// connections, each with one byte under way at a time.
+// connections, each with one byte under way at a time. Spread, each sends at any moment of that time; in a burst all
+// of them send, and are due, at once, so that the last one waits until the processors have served the others.
 func BenchmarkLatencyFidelity(b *testing.B) {
-	const connections = 16
 	for _, asked := range []time.Duration{5 * time.Millisecond, 50 * time.Millisecond, 300 * time.Millisecond} {
-		b.Run(asked.String(), func(b *testing.B) {
-			p := ours(b, Options{}).proxyTo(b, serve(b, echo).addr())
-			if _, err := p.AddToxic("", "latency", "", 1, client.Attributes{"latency": asked.Milliseconds()}); err != nil {
-				b.Fatal(err)
-			}
-			conns := make([]net.Conn, connections)
-			for i := range conns {
-				conns[i] = open(b, p.Listen)
-				ping(b, conns[i], "x") // established to the far end
-			}
-			var over []time.Duration
-			for b.Loop() {
-				took := make([]time.Duration, connections)
-				var wg sync.WaitGroup
-				for i, c := range conns {
-					wg.Go(func() {
-						began := time.Now()
-						_, err := c.Write([]byte{1})
-						if err == nil {
-							_, err = io.ReadFull(c, make([]byte, 1))
-						}
-						if took[i] = time.Since(began); err != nil {
-							b.Error(err)
-						}
-					})
-				}
-				wg.Wait()
-				for _, d := range took {
-					over = append(over, d-asked)
-				}
-			}
-			slices.Sort(over)
-			at := func(q float64) float64 { return over[int(math.Ceil(q*float64(len(over))))-1].Seconds() * 1e3 }
-			if over[0] < 0 {
-				b.Errorf("an answer came %v early", -over[0])
-			}
-			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(float64(len(over)), "samples")
-			b.ReportMetric(at(0.5), "p50-over-ms")
-			b.ReportMetric(at(0.99), "p99-over-ms")
-		})
+		b.Run(asked.String()+"/spread", func(b *testing.B) { fidelity(b, asked, asked) })
+		b.Run(asked.String()+"/burst", func(b *testing.B) { fidelity(b, asked, 1) })
 	}
+}
+
+func fidelity(b *testing.B, asked, spread time.Duration) {
+	p := ours(b, Options{}).proxyTo(b, serve(b, echo).addr())
+	if _, err := p.AddToxic("", "latency", "", 1, client.Attributes{"latency": asked.Milliseconds()}); err != nil {
+		b.Fatal(err)
+	}
+	conns := make([]net.Conn, 16)
+	for i := range conns {
+		conns[i] = open(b, p.Listen)
+		ping(b, conns[i], "x") // established to the far end
+	}
+	var over []time.Duration
+	for b.Loop() {
+		took := make([]time.Duration, len(conns))
+		var wg sync.WaitGroup
+		for i, c := range conns {
+			wg.Go(func() {
+				time.Sleep(rand.N(spread))
+				began := time.Now()
+				_, err := c.Write([]byte{1})
+				if err == nil {
+					_, err = io.ReadFull(c, make([]byte, 1))
+				}
+				if took[i] = time.Since(began); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, d := range took {
+			over = append(over, d-asked)
+		}
+	}
+	slices.Sort(over)
+	at := func(q float64) float64 { return over[int(math.Ceil(q*float64(len(over))))-1].Seconds() * 1e3 }
+	if over[0] < 0 {
+		b.Errorf("an answer came %v early", -over[0])
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(len(over)), "samples")
+	b.ReportMetric(at(0.5), "p50-over-ms")
+	b.ReportMetric(at(0.99), "p99-over-ms")
 }
