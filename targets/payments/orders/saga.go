@@ -215,10 +215,10 @@ func (v *Service) apply(ctx context.Context, tx *events.Tx, e events.Event, t st
 		return err
 	}
 	tx.AfterCommit(func(context.Context) { v.ended(o) })
-	if kind == "" {
-		return nil
+	if kind != "" {
+		v.events.Emit(ctx, tx, o.event(kind))
 	}
-	return v.events.Emit(ctx, tx, o.event(kind))
+	return nil
 }
 
 // compensate gives the money back: by the sweeper, which does not give up, or in
