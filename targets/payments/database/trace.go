@@ -21,15 +21,20 @@ type doingKey struct{}
 
 type spanKey struct{}
 
-func (statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+// Begin starts the span of a statement.
+func Begin(ctx context.Context, sql string) telemetry.Span {
 	doing, _ := ctx.Value(doingKey{}).(string)
 	if doing == "" {
-		doing, _, _ = strings.Cut(strings.TrimSpace(q.SQL), " ")
+		doing, _, _ = strings.Cut(strings.TrimSpace(sql), " ")
 	}
-	text := strings.Join(strings.Fields(q.SQL[:min(len(q.SQL), maxStatement)]), " ")
-	ctx, span := telemetry.Step(ctx, "postgres "+doing, telemetry.Calling, attribute.String("dependency", "postgres"), attribute.String("peer.service", "postgres"),
+	text := strings.Join(strings.Fields(sql[:min(len(sql), maxStatement)]), " ")
+	_, span := telemetry.Step(ctx, "postgres "+doing, telemetry.Calling, attribute.String("dependency", "postgres"), attribute.String("peer.service", "postgres"),
 		attribute.String("db.system", "postgresql"), attribute.String("db.query.text", text))
-	return context.WithValue(ctx, spanKey{}, span)
+	return span
+}
+
+func (statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	return context.WithValue(ctx, spanKey{}, Begin(ctx, q.SQL))
 }
 
 func (statements) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryEndData) {

@@ -107,8 +107,9 @@ func (c *Consumer) session(ctx context.Context) error {
 	}
 	defer pulling.Stop()
 	var all sync.WaitGroup
+	gathering := make(chan struct{}, 1)
 	for range workers {
-		all.Go(func() { c.work(ctx, taken, over) })
+		all.Go(func() { c.work(ctx, taken, gathering, over) })
 	}
 	all.Wait()
 	select {
@@ -119,17 +120,28 @@ func (c *Consumer) session(ctx context.Context) error {
 	}
 }
 
-func (c *Consumer) work(ctx context.Context, taken <-chan jetstream.Msg, over <-chan struct{}) {
+// work takes batches until it is over. One worker gathers at a time: two would share out what belongs together.
+func (c *Consumer) work(ctx context.Context, taken <-chan jetstream.Msg, gathering chan struct{}, over <-chan struct{}) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-over:
 			return
+		case gathering <- struct{}{}:
+		}
+		var batch []delivery
+		select {
+		case <-ctx.Done():
+		case <-over:
 		case m := <-taken:
+			batch = gather(m, taken)
+		}
+		<-gathering
+		if len(batch) > 0 {
 			// What was begun is finished: the node waits for it.
 			work, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime+c.set.DatabaseTimeout)
-			c.process(work, gather(m, taken))
+			c.process(work, batch)
 			cancel()
 		}
 	}

@@ -27,11 +27,19 @@ const (
 	meterEvery = time.Second
 )
 
-// Tx is a transaction with the events that it makes true, and with work for after its commit.
+// Tx is a transaction with the events that it makes true, statements that wait for its end, and work for after its commit.
 type Tx struct {
 	pgx.Tx
+	queue pgx.Batch
+	spans []telemetry.Span
 	told  []Row
 	after []func(context.Context)
+}
+
+// Queue adds a statement whose result nobody needs: all of them are sent at once before the commit.
+func (t *Tx) Queue(ctx context.Context, sql string, args ...any) {
+	t.spans = append(t.spans, database.Begin(ctx, sql))
+	t.queue.Queue(sql, args...)
 }
 
 // AfterCommit does f once the transaction is committed.
@@ -72,22 +80,28 @@ func (p *Publisher) Emit(ctx context.Context, tx *Tx, e Event) {
 	tx.AfterCommit(told.After)
 }
 
-// write puts the events of a transaction into the outbox, all with one statement.
-func (t *Tx) write(ctx context.Context) error {
-	if len(t.told) == 0 {
+// flush sends what was queued, and one statement for all events.
+func (t *Tx) flush(ctx context.Context) error {
+	if len(t.told) > 0 {
+		columns := make([][]string, 5)
+		for _, r := range t.told {
+			for i, v := range []string{r.EventID, r.Subject, r.Key, r.Traceparent, string(r.Payload)} {
+				columns[i] = append(columns[i], v)
+			}
+		}
+		t.Queue(ctx, `INSERT INTO outbox (event_id, subject, client_key, traceparent, payload)
+			SELECT id::uuid, subject, key, trace, payload::jsonb FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS e (id, subject, key, trace, payload)`,
+			columns[0], columns[1], columns[2], columns[3], columns[4])
+	}
+	if t.queue.Len() == 0 {
 		return nil
 	}
-	columns := make([][]string, 5)
-	for _, r := range t.told {
-		for i, v := range []string{r.EventID, r.Subject, r.Key, r.Traceparent, string(r.Payload)} {
-			columns[i] = append(columns[i], v)
-		}
+	err := t.SendBatch(ctx, &t.queue).Close()
+	for _, s := range t.spans {
+		s.Done(outcomeOf(err))
 	}
-	_, err := t.Exec(ctx, `INSERT INTO outbox (event_id, subject, client_key, traceparent, payload)
-		SELECT id::uuid, subject, key, trace, payload::jsonb FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS e (id, subject, key, trace, payload)`,
-		columns[0], columns[1], columns[2], columns[3], columns[4])
 	if err != nil {
-		return fmt.Errorf("write outbox: %w", err)
+		return fmt.Errorf("write effects and events: %w", err)
 	}
 	return nil
 }
@@ -100,7 +114,7 @@ func (p *Publisher) Transact(ctx context.Context, pool *pgxpool.Pool, doing stri
 		if err := f(ctx, t); err != nil {
 			return err
 		}
-		return t.write(ctx)
+		return t.flush(ctx)
 	})
 	if err == nil {
 		t.committed(ctx)

@@ -81,8 +81,8 @@ func (v *Service) hear(ctx context.Context, tx *events.Tx, e events.Event) error
 	case events.PaymentCaptured:
 		return v.reserve(ctx, tx, e)
 	case events.OrderConfirmed:
-		_, err := tx.Exec(ctx, `UPDATE reservations SET state = 'SOLD', updated_at = now() WHERE order_id = $1 AND state = 'HELD'`, e.OrderID)
-		return err
+		tx.Queue(ctx, `UPDATE reservations SET state = 'SOLD', updated_at = now() WHERE order_id = $1 AND state = 'HELD'`, e.OrderID)
+		return nil
 	case events.OrderCancelled:
 		return v.release(ctx, tx, e)
 	}

@@ -4,7 +4,6 @@ package notify
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -67,32 +66,27 @@ func message(kind string) string {
 func (v *Service) hear(ctx context.Context, tx *events.Tx, e events.Event) error {
 	switch e.Type {
 	case events.PaymentCaptured:
-		return v.book(ctx, tx, e, e.AmountMinor)
+		book(ctx, tx, e, e.AmountMinor)
+		return nil
 	case events.PaymentRefunded:
-		return v.book(ctx, tx, e, -e.AmountMinor)
+		book(ctx, tx, e, -e.AmountMinor)
+		return nil
 	}
 	kind := message(e.Type)
 	if kind == "" {
 		return nil
 	}
 	t, _ := telemetry.TraceOf(ctx)
-	_, err := tx.Exec(ctx, `INSERT INTO notifications (event_id, order_id, client_key, tenant, kind, trace_id) VALUES ($1, $2, $3, $4, $5, $6)`, e.ID, e.OrderID, e.Key, e.Tenant, kind, t.ID)
-	if err != nil {
-		return fmt.Errorf("write notification: %w", err)
-	}
+	tx.Queue(ctx, `INSERT INTO notifications (event_id, order_id, client_key, tenant, kind, trace_id) VALUES ($1, $2, $3, $4, $5, $6)`, e.ID, e.OrderID, e.Key, e.Tenant, kind, t.ID)
 	tx.AfterCommit(func(context.Context) { v.server.Metrics.Notified.WithLabelValues(kind).Inc() })
 	return nil
 }
 
 // book adds to the revenue, or takes away.
-func (v *Service) book(ctx context.Context, tx *events.Tx, e events.Event, amount int64) error {
-	_, err := tx.Exec(ctx, `WITH r AS (INSERT INTO revenue (event_id, client_key, payment_id, amount_minor) VALUES ($1, $2, $3, $4::bigint) RETURNING created_at, amount_minor)
+func book(ctx context.Context, tx *events.Tx, e events.Event, amount int64) {
+	tx.Queue(ctx, `WITH r AS (INSERT INTO revenue (event_id, client_key, payment_id, amount_minor) VALUES ($1, $2, $3, $4::bigint) RETURNING created_at, amount_minor)
 		INSERT INTO revenue_daily (day, amount_minor) SELECT created_at::date, amount_minor FROM r
 		ON CONFLICT (day) DO UPDATE SET amount_minor = revenue_daily.amount_minor + excluded.amount_minor`, e.ID, e.Key, e.PaymentID, amount)
-	if err != nil {
-		return fmt.Errorf("book revenue: %w", err)
-	}
-	return nil
 }
 
 const (

@@ -29,7 +29,7 @@ const (
 // net/http silently sends a request again when a reused connection breaks and
 // the request looks replayable (GET, or Idempotency-Key with GetBody). An
 // attempt that the retry switch did not make would hide what an experiment
-// looks for, so every request has a body of an unknown kind and no GetBody.
+// looks for, so every request has a body and no GetBody.
 type Client struct {
 	base string
 	http *http.Client
@@ -82,11 +82,15 @@ func (c *Client) Do(ctx context.Context, method, path string, header http.Header
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteHeaders: func() { sent.Store(true) },
 	})
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, once{bytes.NewReader(body)})
+	// A body in memory goes with the head in one write; that of nothing must not look like none.
+	var content io.Reader = bytes.NewReader(body)
+	if len(body) == 0 {
+		content = empty{}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
 	if err != nil {
 		return Reply{}, &SendError{Err: fmt.Errorf("make request: %w", err)}
 	}
-	req.ContentLength = int64(len(body))
 	req.GetBody = nil
 	if header != nil {
 		req.Header = header
@@ -103,8 +107,7 @@ func (c *Client) Do(ctx context.Context, method, path string, header http.Header
 	return Reply{Code: res.StatusCode, Header: res.Header, Body: data}, nil
 }
 
-// once hides the reader's type, so that net/http makes no GetBody of it.
-type once struct{ r io.Reader }
+// empty is a body without content.
+type empty struct{}
 
-func (o once) Read(p []byte) (int, error) { return o.r.Read(p) }
-func (o once) Close() error               { return nil }
+func (empty) Read([]byte) (int, error) { return 0, io.EOF }
