@@ -97,11 +97,13 @@ func (l *link) run() {
 }
 
 // dial opens the upstream connection; the name is looked up each time, because a
-// container that was restarted has a new address.
+// container that was restarted has a new address. Each has a resolver of its own: one
+// resolver makes all who ask for a name wait for the first question, and that of a
+// container that is down may go to a server far away, and hang long after it is up again.
 func (l *link) dial() (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(l.ctx, dialTimeout)
 	defer cancel()
-	d := net.Dialer{ControlContext: l.proxy.server.allow.control()}
+	d := net.Dialer{ControlContext: l.proxy.server.allow.control(), Resolver: l.proxy.server.resolver()}
 	conn, err := d.DialContext(ctx, "tcp", l.target)
 	if err != nil {
 		return nil, fmt.Errorf("dial upstream: %w", err)

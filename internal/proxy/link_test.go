@@ -2,15 +2,20 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	client "github.com/Shopify/toxiproxy/v2/client"
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 func TestHalfCloseIsPropagated(t *testing.T) {
@@ -30,6 +35,66 @@ func TestHalfCloseIsPropagated(t *testing.T) {
 	if err != nil || string(b) != "got all" {
 		t.Fatalf("%q, %v", b, err)
 	}
+}
+
+// A name that nobody answers for holds up the connection that asked for it, and none that comes later.
+func TestAHangingLookupIsOnlyItsOwn(t *testing.T) {
+	up := serve(t, echo)
+	_, port, err := net.SplitHostPort(up.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := nameServer(t, netip.MustParseAddr("127.0.0.1"))
+	var dials atomic.Int64
+	var once sync.Once
+	hung := make(chan struct{})
+	r := ours(t, Options{})
+	r.srv.resolver = func() *net.Resolver {
+		first := dials.Add(1) == 1
+		return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if first {
+				once.Do(func() { close(hung) })
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return (&net.Dialer{}).DialContext(ctx, "udp", names)
+		}}
+	}
+	p := r.proxyTo(t, net.JoinHostPort("upstream.test", port))
+	dial(t, p.Listen)
+	<-hung
+	ping(t, dial(t, p.Listen), "x")
+}
+
+// nameServer answers every question for an address with a.
+func nameServer(t *testing.T, a netip.Addr) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	go func() {
+		buf := make([]byte, 1500)
+		for {
+			n, from, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			var m dnsmessage.Message
+			if m.Unpack(buf[:n]) != nil || len(m.Questions) != 1 {
+				continue
+			}
+			m.Response, m.Additionals = true, nil
+			if q := m.Questions[0]; q.Type == dnsmessage.TypeA {
+				m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class}, Body: &dnsmessage.AResource{A: a.As4()}}}
+			}
+			if b, err := m.Pack(); err == nil {
+				_, _ = conn.WriteTo(b, from)
+			}
+		}
+	}()
+	return conn.LocalAddr().String()
 }
 
 // Data that a latency holds back leaves at once, whole and in order, when it is removed.

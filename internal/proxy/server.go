@@ -57,6 +57,7 @@ type Server struct {
 	buffers   sync.Pool // of *[chunkSize]byte
 	lease     lease
 	patience  patience
+	resolver  func() *net.Resolver // one for each dial
 	alarm     alarm
 	wg        sync.WaitGroup // every goroutine of the data plane
 
@@ -80,6 +81,7 @@ func New(o Options) *Server {
 	s := &Server{
 		seed: o.Seed, epoch: hex.EncodeToString(id), allow: newAllowList(o.AllowUpstream),
 		allowHost: o.AllowHost, log: log, proxies: map[string]*proxy{}, patience: defaultPatience(),
+		resolver: func() *net.Resolver { return &net.Resolver{} },
 	}
 	s.buffers.New = func() any { return new([chunkSize]byte) }
 	s.lease.set(o.Lease, s.expire)
